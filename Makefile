@@ -1,0 +1,50 @@
+# `make` alone prints the commands; CI calls the same ones.
+PYTHON ?= python3
+export UNSURE_REPOSITORY ?= model_repository
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help serve train-demos test check format reference bench-engine clean
+
+help: ## print this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
+
+serve: train-demos ## install, train the demo models if there are none, serve on 127.0.0.1:8000
+	@$(BIN)/unsure serve
+
+train-demos: .venv/installed
+	@for model in digits breast-cancer diabetes; do \
+		if ! ls $(UNSURE_REPOSITORY)/*/model.toml >/dev/null 2>&1 || [ -n "$$training" ]; then \
+			training=yes; $(BIN)/unsure train $$model || exit 1; \
+		fi; \
+	done
+
+test: .venv/installed ## install if needed, then pass all tests
+	@$(BIN)/python -m pytest
+
+check: .venv/installed ## style, types and walls; changes no file
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: .venv/installed ## rewrite files in the house's style
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+reference: .venv/installed ## write docs/reference from the program
+	@$(BIN)/python docs/write_reference.py
+
+bench-engine: .venv/installed ## measure the engine against the naive loop
+	@$(BIN)/python benchmarks/engine.py
+
+clean: ## remove the environment and every cache; models stay
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "unsure needs Python 3.11 or newer, and '$(PYTHON)' is older: name another with PYTHON=…" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv
+	@echo "installing into .venv: the first time takes a minute or two" >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,1 @@
+"""HTTP in and out: bytes to questions, answers to bytes. No tensors."""

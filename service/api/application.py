@@ -1,0 +1,113 @@
+"""The faces as one ASGI application, and what surrounds every exchange."""
+
+import logging
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.api.exchange import REQUEST_ID_HEADER, request_id
+from service.api.failures import INTERNAL_ERROR, METHOD_NOT_ALLOWED, failed, failure_response
+from service.api.inference_protocol import ProtocolFace
+from service.api.native import NativeFace
+from service.api.operational import OperationalFace
+from service.errors import ModelError, NotFound, RequestError
+from service.predictor.catalogue import Catalogue
+from service.predictor.predictor import Predictor
+from service.telemetry.metrics import Telemetry
+
+log = logging.getLogger("unsure")
+
+Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
+
+
+def api(
+    predictor: Predictor, catalogue: Catalogue, telemetry: Telemetry, max_body_bytes: int, lifespan: Lifespan
+) -> Starlette:
+    """Build the application.
+
+    Args:
+        predictor: answers questions.
+        catalogue: knows the models.
+        telemetry: counts.
+        max_body_bytes: the largest body of a request.
+        lifespan: surrounds serving.
+    """
+    operations = NativeFace(predictor, catalogue, telemetry, max_body_bytes).operations()
+    operations += ProtocolFace(catalogue).operations()
+    operational = OperationalFace(telemetry, operations)
+    operations += operational.operations()
+    routes = [Route(one.path, one.handler, methods=[one.method]) for one in operations]
+    application = Starlette(
+        routes=[*routes, Route("/", operational.home)],
+        middleware=[Middleware(Envelope)],
+        exception_handlers={RequestError: _failure, HTTPException: _failure},
+        lifespan=lifespan,
+    )
+    application.router.redirect_slashes = False
+    return application
+
+
+class Envelope:
+    """Gives every exchange its identifier, and turns a fault of ours into an error like any other."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass an exchange on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = _Exchange(request_id(scope), send)
+        try:
+            await self._app(scope, receive, exchange.send)
+        except ClientDisconnect:
+            log.debug("request %s: the client left before its body was here", exchange.request_id)
+        except Exception:
+            log.exception("request %s failed: %s %s", exchange.request_id, scope["method"], scope["path"])
+            if not exchange.begun:
+                text = "the server failed; its log has the details under this request_id"
+                answer = failure_response(
+                    INTERNAL_ERROR.status, INTERNAL_ERROR.code, text, exchange.request_id
+                )
+                await answer(scope, receive, exchange.send)
+
+
+class _Exchange:
+    """Sends an answer with the request's identifier in its headers, and knows whether it has begun."""
+
+    def __init__(self, request_id: str, send: Send) -> None:
+        self.request_id = request_id
+        self.begun = False
+        self._send = send
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.begun = True
+            MutableHeaders(scope=message)[REQUEST_ID_HEADER] = self.request_id
+        await self._send(message)
+
+
+async def _failure(request: Request, error: Exception) -> Response:
+    """Answer what a handler, or the routing, has raised."""
+    if isinstance(error, RequestError):
+        if isinstance(error, ModelError):
+            log.error("request %s: %s", request_id(request.scope), error, exc_info=error.__cause__)
+        return failed(error, request_id(request.scope))
+    if isinstance(error, HTTPException) and error.status_code == METHOD_NOT_ALLOWED.status:
+        allowed = (error.headers or {}).get("Allow", "")
+        text = f"{request.url.path} does not take {request.method}; it takes {allowed}"
+        response = failure_response(
+            METHOD_NOT_ALLOWED.status, METHOD_NOT_ALLOWED.code, text, request_id(request.scope)
+        )
+        response.headers["Allow"] = allowed
+        return response
+    return failed(NotFound(f"there is no path {request.url.path}; see /docs"), request_id(request.scope))

@@ -1,0 +1,93 @@
+"""One exchange over HTTP: its body in, its answer out, its identifier throughout."""
+
+import re
+import uuid
+from typing import TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Scope
+
+from service.errors import InvalidInput, NotFound, TooLarge
+
+Body = TypeVar("Body")
+
+REQUEST_ID_HEADER = "X-Request-ID"
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_NOT_JSON = re.compile(rb"\b(NaN|-?Infinity)\b")
+
+
+def request_id(scope: Scope) -> str:
+    """Give the request's identifier: the client's own, if it sent a proper one, or a new one."""
+    state = scope.setdefault("state", {})
+    if "request_id" not in state:
+        sent = dict(scope["headers"]).get(REQUEST_ID_HEADER.lower().encode(), b"").decode("latin-1")
+        state["request_id"] = sent if _REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
+    return str(state["request_id"])
+
+
+async def read_body(request: Request, limit_bytes: int) -> bytes:
+    """Receive a body, refusing one that is too large before it is all here.
+
+    Raises:
+        TooLarge: it is over the limit.
+    """
+    declared = request.headers.get("content-length", "0")
+    received = bytearray()
+    if declared.isdigit() and int(declared) > limit_bytes:
+        raise _too_large(limit_bytes)
+    async for chunk in request.stream():
+        received += chunk
+        if len(received) > limit_bytes:
+            raise _too_large(limit_bytes)
+    return bytes(received)
+
+
+def decode(body: bytes, kind: type[Body]) -> Body:
+    """Read a JSON body.
+
+    Raises:
+        InvalidInput: it is no JSON, or not of this kind.
+    """
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as cause:
+        raise InvalidInput(f"the body: {_lowered(str(cause))}") from cause
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as cause:
+        raise InvalidInput(_malformed(body, cause)) from cause
+
+
+def reply(content: msgspec.Struct) -> Response:
+    """Answer with JSON."""
+    return Response(msgspec.json.encode(content), media_type="application/json")
+
+
+def version_number(request: Request) -> int | None:
+    """Give the version that the path asks for, or None where it names none."""
+    version: str | None = request.path_params.get("version")
+    if version is None:
+        return None
+    if not (version.isascii() and version.isdigit()):
+        raise NotFound(f"a version is a number, and {version!r} is none")
+    return int(version)
+
+
+def _too_large(limit_bytes: int) -> TooLarge:
+    return TooLarge(f"the body is over {limit_bytes} bytes; send fewer rows a request")
+
+
+def _malformed(body: bytes, cause: Exception) -> str:
+    number = _NOT_JSON.search(body)
+    if number:
+        return f"the body is not JSON: JSON has no {number[0].decode()}"
+    if not body.strip():
+        return "the body is empty; it must be a JSON object"
+    return (
+        "the body nests too deeply" if isinstance(cause, RecursionError) else f"the body is not JSON: {cause}"
+    )
+
+
+def _lowered(text: str) -> str:
+    return text[0].lower() + text[1:]

@@ -1,0 +1,92 @@
+"""Errors on the wire: one shape on every path, and the only place that knows status codes."""
+
+from dataclasses import dataclass
+
+import msgspec
+from starlette.responses import Response
+
+from service.errors import (
+    DeadlineExceeded,
+    InvalidInput,
+    ModelError,
+    NoDropout,
+    NotFound,
+    Overloaded,
+    RequestError,
+    TooLarge,
+    Unavailable,
+)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One line of the table of errors.
+
+    Args:
+        status: of the answer.
+        code: of the body.
+        meaning: when it happens.
+    """
+
+    status: int
+    code: str
+    meaning: str
+
+
+METHOD_NOT_ALLOWED = Failure(405, "method_not_allowed", "The path does not take this method.")
+INTERNAL_ERROR = Failure(500, "internal_error", "A fault of the server itself; its log has the details.")
+
+_STATUSES: dict[type[RequestError], int] = {
+    InvalidInput: 400,
+    NotFound: 404,
+    TooLarge: 413,
+    NoDropout: 422,
+    Overloaded: 429,
+    ModelError: 500,
+    Unavailable: 503,
+    DeadlineExceeded: 504,
+}
+
+_MEANINGS = {kind: (kind.__doc__ or "").splitlines()[0] for kind in _STATUSES}
+
+FAILURES = tuple(
+    sorted(
+        [Failure(status, kind.code, _MEANINGS[kind]) for kind, status in _STATUSES.items()]
+        + [METHOD_NOT_ALLOWED, INTERNAL_ERROR],
+        key=lambda failure: (failure.status, failure.code),
+    )
+)
+"""Every error that an answer can be."""
+
+
+class ErrorBody(msgspec.Struct):
+    """The body of every error.
+
+    Args:
+        error: what happened, the value, and the way out.
+        code: which case, for programs.
+        request_id: the request, as in the server's log.
+    """
+
+    error: str
+    code: str
+    request_id: str
+
+
+def status_of(error: RequestError) -> int:
+    """Give the status code of an error."""
+    return next(status for kind, status in _STATUSES.items() if isinstance(error, kind))
+
+
+def failed(error: RequestError, request_id: str) -> Response:
+    """Answer with an error."""
+    response = failure_response(status_of(error), error.code, str(error), request_id)
+    if isinstance(error, Overloaded):
+        response.headers["Retry-After"] = str(error.retry_after_seconds)
+    return response
+
+
+def failure_response(status: int, code: str, message: str, request_id: str) -> Response:
+    """Answer with an error of any kind."""
+    body = msgspec.json.encode(ErrorBody(message, code, request_id))
+    return Response(body, status, media_type="application/json")

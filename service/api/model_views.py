@@ -1,0 +1,206 @@
+"""Models as the JSON that clients see, on the native face."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from service.api.views import policy_view
+from service.api.wire import PolicyView
+from service.predictor.catalogue import Entry
+from service.predictor.served_model import ServedModel
+from service.sampling.report import Finding, IdleDropout
+from service.sampling.sites import Site
+
+State = Literal["loading", "ready", "unavailable"]
+
+
+class ModelLine(Struct):
+    """One model of the list."""
+
+    name: str
+    state: State
+    versions: list[str]
+    task: str | None
+
+
+class ModelList(Struct):
+    """Every model of the repository, whether it could be loaded or not."""
+
+    models: list[ModelLine]
+
+
+class TensorView(Struct):
+    """One input. A length of -1 is any."""
+
+    name: str
+    dtype: str
+    shape: list[int]
+
+
+class OutputView(Struct):
+    """What an answer holds for a row."""
+
+    width: int
+    labels: list[str]
+    variance_head: bool
+
+
+class SamplingView(Struct):
+    """How the model is sampled when a request does not say."""
+
+    samples: int
+    max_samples: int
+    seed: int
+
+
+class PlanTime(Struct):
+    """How long one plan took for a few samples of some rows when the model was loaded."""
+
+    plan: str
+    rows: int
+    seconds: float
+
+
+class PlanView(Struct):
+    """How samples are run."""
+
+    by_rows: dict[str, str]
+    measured: list[PlanTime]
+    refused: dict[str, str]
+
+
+class SiteLine(Struct):
+    """One dropout site in short."""
+
+    path: str
+    kind: str
+    rate: float
+    sampled: bool
+
+
+class ModelReply(Struct):
+    """One model that answers."""
+
+    name: str
+    version: str
+    versions: list[str]
+    state: State
+    task: str
+    inputs: list[TensorView]
+    output: OutputView
+    sampling: SamplingView
+    policy: PolicyView
+    plan: PlanView | None
+    device: str
+    weights_sha256: str
+    sites: list[SiteLine]
+
+
+class SiteView(Struct):
+    """One dropout site. `share_of_cost` is the share of a pass's operations that run after it."""
+
+    name: str
+    path: str
+    kind: str
+    rate: float
+    mask_shape: list[int]
+    fired: bool
+    sampled: bool
+    share_of_cost: float
+
+
+class FindingView(Struct):
+    """Something the model's owner should know."""
+
+    code: str
+    severity: Literal["info", "warning"]
+    site: str | None
+    message: str
+
+
+class DropoutReply(Struct):
+    """The dropout report."""
+
+    model: str
+    version: str
+    can_sample: bool
+    sites: list[SiteView]
+    findings: list[FindingView]
+
+
+def model_line(entry: Entry) -> ModelLine:
+    """Show a model in the list."""
+    task = entry.default.manifest.task if entry.versions else None
+    return ModelLine(entry.name, entry.state, _versions(entry), task)
+
+
+def model_reply(entry: Entry, model: ServedModel) -> ModelReply:
+    """Show a model."""
+    manifest, engine = model.manifest, model.engine
+    return ModelReply(
+        name=entry.name,
+        version=model.identity.version,
+        versions=_versions(entry),
+        state=entry.state,
+        task=manifest.task,
+        inputs=[TensorView(tensor.name, tensor.dtype, list(tensor.shape)) for tensor in manifest.input],
+        output=OutputView(model.shown_width, list(manifest.output.labels), manifest.output.variance_head),
+        sampling=SamplingView(
+            manifest.sampling.samples, manifest.sampling.max_samples, manifest.sampling.seed
+        ),
+        policy=policy_view(model.policy),
+        plan=_plan_view(model),
+        device=str(engine.device),
+        weights_sha256=model.weights_sha256,
+        sites=[SiteLine(site.path, site.kind, site.rate, site.sampled) for site in engine.report.sites],
+    )
+
+
+def dropout_reply(model: ServedModel) -> DropoutReply:
+    """Show a dropout report."""
+    report = model.engine.report
+    return DropoutReply(
+        model=model.identity.model,
+        version=model.identity.version,
+        can_sample=report.can_sample,
+        sites=[_site_view(site) for site in report.sites] + [_idle_view(idle) for idle in report.idle],
+        findings=[_finding_view(finding) for finding in report.findings],
+    )
+
+
+def _versions(entry: Entry) -> list[str]:
+    return [str(number) for number in sorted(entry.versions)]
+
+
+def _plan_view(model: ServedModel) -> PlanView | None:
+    plans = model.engine.plans
+    if plans is None:
+        return None
+    return PlanView(
+        by_rows={str(rows): plan.name for rows, plan in plans.by_rows.items()},
+        measured=[PlanTime(plan, rows, seconds) for (plan, rows), seconds in plans.seconds.items()],
+        refused=dict(plans.refused),
+    )
+
+
+def _site_view(site: Site) -> SiteView:
+    return SiteView(
+        name=site.name,
+        path=site.path,
+        kind=site.kind,
+        rate=site.rate,
+        mask_shape=list(site.mask_shape),
+        fired=True,
+        sampled=site.sampled,
+        share_of_cost=site.share_of_cost,
+    )
+
+
+def _idle_view(idle: IdleDropout) -> SiteView:
+    return SiteView(
+        idle.path, idle.path, idle.kind, idle.rate, [], fired=False, sampled=False, share_of_cost=0.0
+    )
+
+
+def _finding_view(finding: Finding) -> FindingView:
+    return FindingView(finding.code, finding.severity, finding.site, finding.message)

@@ -1,0 +1,195 @@
+"""The native face, /v1."""
+
+from collections.abc import Awaitable, Callable
+from time import perf_counter
+from typing import Literal
+
+from msgspec import UNSET, UnsetType
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.api.exchange import decode, read_body, reply, request_id, version_number
+from service.api.failures import INTERNAL_ERROR, status_of
+from service.api.model_views import (
+    DropoutReply,
+    ModelList,
+    ModelReply,
+    dropout_reply,
+    model_line,
+    model_reply,
+)
+from service.api.operations import Operation
+from service.api.views import predict_reply, uncertainty_reply
+from service.api.wire import (
+    ClassPredictions,
+    ClassUncertainties,
+    PredictBody,
+    UncertaintyBody,
+    ValuePredictions,
+    ValueUncertainties,
+)
+from service.errors import (
+    DeadlineExceeded,
+    InvalidInput,
+    ModelError,
+    NoDropout,
+    NotFound,
+    Overloaded,
+    RequestError,
+    TooLarge,
+    Unavailable,
+)
+from service.predictor.answers import DETERMINISTIC, MC_DROPOUT, Question, UncertaintyQuestion
+from service.predictor.catalogue import Catalogue
+from service.predictor.predictor import Predictor
+from service.telemetry.metrics import Telemetry
+
+_INFERENCE_ERRORS = (
+    InvalidInput,
+    NotFound,
+    TooLarge,
+    Overloaded,
+    ModelError,
+    Unavailable,
+    DeadlineExceeded,
+)
+_MODEL_ERRORS = (NotFound, Unavailable)
+
+
+class NativeFace:
+    """Handlers of /v1.
+
+    Args:
+        predictor: answers questions.
+        catalogue: knows the models.
+        telemetry: counts requests.
+        max_body_bytes: the largest body.
+    """
+
+    def __init__(
+        self, predictor: Predictor, catalogue: Catalogue, telemetry: Telemetry, max_body_bytes: int
+    ) -> None:
+        self._predictor = predictor
+        self._catalogue = catalogue
+        self._telemetry = telemetry
+        self._max_body_bytes = max_body_bytes
+
+    def operations(self) -> list[Operation]:
+        """List what this face can be asked."""
+        return [
+            *(
+                Operation(
+                    "POST",
+                    f"{model}/predict",
+                    "Predict, nothing dropped",
+                    self.predict,
+                    PredictBody,
+                    (ClassPredictions, ValuePredictions),
+                    _INFERENCE_ERRORS,
+                )
+                for model in ("/v1/models/{model}", "/v1/models/{model}/versions/{version}")
+            ),
+            *(
+                Operation(
+                    "POST",
+                    f"{model}/uncertainty",
+                    "Sample thinned networks: mean, variance, measures and a flag",
+                    self.uncertainty,
+                    UncertaintyBody,
+                    (ClassUncertainties, ValueUncertainties),
+                    (*_INFERENCE_ERRORS, NoDropout),
+                )
+                for model in ("/v1/models/{model}", "/v1/models/{model}/versions/{version}")
+            ),
+            Operation("GET", "/v1/models", "List the models", self.models, replies=(ModelList,)),
+            Operation(
+                "GET",
+                "/v1/models/{model}",
+                "Describe a model",
+                self.model,
+                replies=(ModelReply,),
+                errors=_MODEL_ERRORS,
+            ),
+            Operation(
+                "GET",
+                "/v1/models/{model}/dropout",
+                "Report a model's dropout",
+                self.dropout,
+                replies=(DropoutReply,),
+                errors=_MODEL_ERRORS,
+            ),
+        ]
+
+    async def predict(self, request: Request) -> Response:
+        """Answer POST …/predict."""
+        return await self._observed(request, DETERMINISTIC, self._predict)
+
+    async def uncertainty(self, request: Request) -> Response:
+        """Answer POST …/uncertainty."""
+        return await self._observed(request, MC_DROPOUT, self._uncertainty)
+
+    async def models(self, _request: Request) -> Response:
+        """Answer GET /v1/models."""
+        return reply(ModelList([model_line(entry) for entry in self._catalogue.entries()]))
+
+    async def model(self, request: Request) -> Response:
+        """Answer GET /v1/models/{model}."""
+        entry = self._catalogue.entry(request.path_params["model"])
+        return reply(model_reply(entry, entry.default))
+
+    async def dropout(self, request: Request) -> Response:
+        """Answer GET /v1/models/{model}/dropout."""
+        return reply(dropout_reply(self._catalogue.find(request.path_params["model"], None)))
+
+    async def _predict(self, request: Request) -> Response:
+        body = decode(await read_body(request, self._max_body_bytes), PredictBody)
+        question = Question(request.path_params["model"], version_number(request), bytes(body.inputs))
+        return reply(predict_reply(await self._predictor.predict(question), request_id(request.scope)))
+
+    async def _uncertainty(self, request: Request) -> Response:
+        body = decode(await read_body(request, self._max_body_bytes), UncertaintyBody)
+        question = _question(request.path_params["model"], version_number(request), body)
+        return reply(
+            uncertainty_reply(await self._predictor.uncertainty(question), request_id(request.scope))
+        )
+
+    async def _observed(
+        self, request: Request, mode: str, answer: Callable[[Request], Awaitable[Response]]
+    ) -> Response:
+        """Answer, and count the answer whatever it is."""
+        start = perf_counter()
+        status = INTERNAL_ERROR.status
+        try:
+            response = await answer(request)
+            status = response.status_code
+        except RequestError as error:
+            status = status_of(error)
+            raise
+        else:
+            return response
+        finally:
+            labels = self._catalogue.labels(request.path_params["model"], request.path_params.get("version"))
+            self._telemetry.answered(*labels, mode, status, perf_counter() - start)
+
+
+def _question(model: str, version: int | None, body: UncertaintyBody) -> UncertaintyQuestion:
+    return UncertaintyQuestion(
+        model,
+        version,
+        bytes(body.inputs),
+        samples=None if body.samples is UNSET else body.samples,
+        seed=_seed(body.seed),
+        threshold=None if body.threshold is UNSET else body.threshold,
+        include_samples="samples" in body.include,
+        include_quantiles="quantiles" in body.include,
+    )
+
+
+def _seed(given: int | UnsetType | None) -> int | Literal["fresh"] | None:
+    if given is UNSET:
+        return None
+    if given is None:
+        return "fresh"
+    if not 0 <= given < 2**64:
+        raise InvalidInput(f"seed must be from 0 to 2**64 - 1, and is {given}")
+    return given

@@ -1,0 +1,52 @@
+"""What operators and readers ask for: metrics and documentation."""
+
+from collections.abc import Sequence
+
+import msgspec
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from service.api.docs_page import docs_page
+from service.api.openapi import document
+from service.api.operations import Operation
+from service.telemetry.metrics import Telemetry
+
+
+class OperationalFace:
+    """Handlers of /metrics, /docs, /openapi.json and /.
+
+    Args:
+        telemetry: has the metrics.
+        others: the operations of the other faces, to be documented.
+    """
+
+    def __init__(self, telemetry: Telemetry, others: Sequence[Operation]) -> None:
+        self._telemetry = telemetry
+        described = document([*others, *self.operations()])
+        self._document = msgspec.json.encode(described)
+        self._page = docs_page(described)
+
+    def operations(self) -> list[Operation]:
+        """List what this face can be asked."""
+        return [
+            Operation("GET", "/metrics", "Metrics, for Prometheus", self.metrics, media_type="text/plain"),
+            Operation("GET", "/docs", "This documentation", self.docs, media_type="text/html"),
+            Operation("GET", "/openapi.json", "The OpenAPI document", self.openapi),
+        ]
+
+    async def metrics(self, _request: Request) -> Response:
+        """Answer GET /metrics."""
+        return Response(self._telemetry.exposition(), media_type=CONTENT_TYPE_LATEST)
+
+    async def docs(self, _request: Request) -> Response:
+        """Answer GET /docs."""
+        return HTMLResponse(self._page)
+
+    async def openapi(self, _request: Request) -> Response:
+        """Answer GET /openapi.json."""
+        return Response(self._document, media_type="application/json")
+
+    async def home(self, _request: Request) -> Response:
+        """Answer GET /: there is no page yet, so show the documentation."""
+        return RedirectResponse("/docs")

@@ -1,0 +1,37 @@
+"""What the API can be asked, as a table: routes and the OpenAPI document are both made from it."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.errors import RequestError
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One method on one path.
+
+    Args:
+        method: in capitals.
+        path: with parameters in braces.
+        summary: one line.
+        handler: answers it.
+        body: what it takes; None for nothing.
+        replies: what it may answer with status 200; empty where that is no JSON.
+        errors: what else it may answer.
+        media_type: of what it answers.
+    """
+
+    method: str
+    path: str
+    summary: str
+    handler: Handler
+    body: type[msgspec.Struct] | None = None
+    replies: tuple[type[msgspec.Struct], ...] = ()
+    errors: tuple[type[RequestError], ...] = ()
+    media_type: str = "application/json"

@@ -1,0 +1,161 @@
+"""Answers of the predictor as the JSON that clients see."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from msgspec import UNSET, UnsetType
+
+from service.api.wire import (
+    ClassPredictions,
+    ClassRow,
+    ClassUncertainties,
+    ClassUncertainty,
+    Interval,
+    PolicyView,
+    Quantiles,
+    ReasonView,
+    ValuePredictions,
+    ValueRow,
+    ValueUncertainties,
+    ValueUncertainty,
+)
+from service.flagging.policy import Policy
+from service.predictor.answers import (
+    DETERMINISTIC,
+    MC_DROPOUT,
+    ClassPrediction,
+    Identity,
+    PredictionAnswer,
+    UncertaintyAnswer,
+    ValuePrediction,
+)
+from service.uncertainty.classification import ClassificationMeasures
+from service.uncertainty.regression import INTERVAL_LEVEL, INTERVAL_METHOD, RegressionMeasures
+
+
+def predict_reply(answer: PredictionAnswer, request_id: str) -> ClassPredictions | ValuePredictions:
+    """Show predictions."""
+    prediction = answer.prediction
+    head = _head(answer.identity, DETERMINISTIC, request_id)
+    if isinstance(prediction, ClassPrediction):
+        return ClassPredictions(predictions=_class_rows(prediction, answer.identity), **head)
+    return ValuePredictions(predictions=_value_rows(prediction), **head)
+
+
+def uncertainty_reply(answer: UncertaintyAnswer, request_id: str) -> ClassUncertainties | ValueUncertainties:
+    """Show Monte Carlo results."""
+    head = _head(answer.identity, MC_DROPOUT, request_id)
+    head |= {"seed": answer.seed, "policy": policy_view(answer.policy)}
+    if isinstance(answer.measures, ClassificationMeasures):
+        return ClassUncertainties(results=_class_results(answer.measures, answer), **head)
+    return ValueUncertainties(results=_value_results(answer.measures, answer), **head)
+
+
+def _head(identity: Identity, mode: str, request_id: str) -> dict[str, Any]:
+    return {"model": identity.model, "version": identity.version, "mode": mode, "request_id": request_id}
+
+
+def policy_view(policy: Policy) -> PolicyView:
+    """Show a policy."""
+    return PolicyView(
+        id=policy.id,
+        measure=policy.measure,
+        threshold=policy.threshold,
+        source=policy.source,
+        certified=policy.certified,
+        guarantee=None,
+    )
+
+
+def _class_rows(prediction: ClassPrediction, identity: Identity) -> list[ClassRow]:
+    indices = prediction.probabilities.argmax(-1).tolist()
+    rows = prediction.probabilities.tolist()
+    return [
+        ClassRow(identity.labels[index], index, row[index], row)
+        for index, row in zip(indices, rows, strict=True)
+    ]
+
+
+def _value_rows(prediction: ValuePrediction) -> list[ValueRow]:
+    values = prediction.value.tolist()
+    if prediction.aleatoric_variance is None:
+        return [ValueRow(value) for value in values]
+    noise = prediction.aleatoric_variance.tolist()
+    return [ValueRow(*pair) for pair in zip(values, noise, strict=True)]
+
+
+def _class_results(measures: ClassificationMeasures, answer: UncertaintyAnswer) -> list[ClassUncertainty]:
+    labels = answer.identity.labels
+    columns = {
+        "class_index": measures.class_index,
+        "confidence": measures.confidence,
+        "mean": measures.mean,
+        "variance": measures.variance,
+        "standard_error": measures.standard_error,
+        "predictive_entropy": measures.predictive_entropy,
+        "expected_entropy": measures.expected_entropy,
+        "mutual_information": measures.mutual_information,
+        "variation_ratio": measures.variation_ratio,
+    }
+    return [
+        ClassUncertainty(label=labels[row["class_index"]], **row, **rest)
+        for row, rest in zip(_rows(columns), _rests(answer), strict=True)
+    ]
+
+
+def _value_results(measures: RegressionMeasures, answer: UncertaintyAnswer) -> list[ValueUncertainty]:
+    lower, upper = measures.interval
+    columns = {
+        "mean": measures.mean,
+        "variance": measures.variance,
+        "total_variance": measures.total_variance,
+        "standard_error": measures.standard_error,
+    }
+    noise = measures.aleatoric_variance
+    noises = [None] * len(answer.flags) if noise is None else noise.tolist()
+    intervals = [
+        Interval(INTERVAL_LEVEL, *bounds, INTERVAL_METHOD)
+        for bounds in zip(lower.tolist(), upper.tolist(), strict=True)
+    ]
+    return [
+        ValueUncertainty(aleatoric_variance=noise, interval=interval, **row, **rest)
+        for row, noise, interval, rest in zip(_rows(columns), noises, intervals, _rests(answer), strict=True)
+    ]
+
+
+def _rows(columns: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
+    """Turn arrays with one entry a row into one dictionary a row."""
+    names = tuple(columns)
+    values = (column.tolist() for column in columns.values())
+    return (dict(zip(names, row, strict=True)) for row in zip(*values, strict=True))
+
+
+def _rests(answer: UncertaintyAnswer) -> Iterable[dict[str, Any]]:
+    """What both tasks show of a row."""
+    outputs, quantiles = _sample_outputs(answer), _quantiles(answer)
+    return (
+        {
+            "samples": answer.measures.samples,
+            "score": flag.score,
+            "low_confidence": flag.low_confidence,
+            "reasons": [ReasonView(reason.code, reason.message) for reason in flag.reasons],
+            "review_id": None,
+            "sample_outputs": outputs(row),
+            "quantiles": quantiles(row),
+        }
+        for row, flag in enumerate(answer.flags)
+    )
+
+
+def _sample_outputs(answer: UncertaintyAnswer) -> Callable[[int], list[list[float]] | UnsetType]:
+    outputs = answer.sample_outputs
+    if outputs is None:
+        return lambda _: UNSET
+    return lambda row: outputs[:, row].tolist()
+
+
+def _quantiles(answer: UncertaintyAnswer) -> Callable[[int], Quantiles | UnsetType]:
+    quantiles = answer.quantiles
+    if quantiles is None:
+        return lambda _: UNSET
+    return lambda row: Quantiles(*(values[row].tolist() for values in quantiles.values()))

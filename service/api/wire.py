@@ -1,0 +1,179 @@
+"""The JSON of the native face, as types: what is decoded, encoded, and shown in the OpenAPI document."""
+
+from typing import Annotated, Any, Literal
+
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+Numbers = list[float]
+
+
+Inputs = Annotated[
+    Raw,
+    Meta(
+        description="An array of rows, each of the model's input shape; for a model of several inputs, an "
+        "object of such arrays by their names.",
+        extra_json_schema={"oneOf": [{"type": "array", "items": {}}, {"type": "object"}]},
+    ),
+]
+
+
+class PredictBody(Struct, forbid_unknown_fields=True):
+    """A request for predictions."""
+
+    inputs: Inputs
+
+
+class UncertaintyBody(Struct, forbid_unknown_fields=True):
+    """A request for Monte Carlo samples; what is left out takes the model's default."""
+
+    inputs: Inputs
+    samples: Annotated[int, Meta(description="How many, from 2 to the model's max_samples.")] | UnsetType = (
+        UNSET
+    )
+    seed: (
+        Annotated[int, Meta(description="Which sub-networks, 0 to 2**64 - 1; null for fresh ones.")]
+        | UnsetType
+        | None
+    ) = UNSET
+    threshold: (
+        Annotated[float, Meta(description="A threshold of this request's own; the answer is not certified.")]
+        | UnsetType
+    ) = UNSET
+    include: Annotated[
+        list[Literal["samples", "quantiles"]],
+        Meta(description="What to give besides: raw samples, quantiles."),
+    ] = []
+    review: Annotated[bool, Meta(description="Whether flagged rows enter the review queue.")] | UnsetType = (
+        UNSET
+    )
+
+
+class ClassRow(Struct):
+    """The prediction of one row's class."""
+
+    label: str
+    class_index: int
+    confidence: Annotated[float, Meta(description="The class's probability.")]
+    probabilities: Numbers
+
+
+class ValueRow(Struct):
+    """The prediction of one row's values."""
+
+    value: Numbers
+    aleatoric_variance: Numbers | UnsetType = UNSET
+
+
+class PolicyView(Struct):
+    """What decided which rows are flagged."""
+
+    id: str
+    measure: str
+    threshold: float
+    source: Literal["calibrated", "configured", "request"]
+    certified: bool
+    guarantee: dict[str, Any] | None
+
+
+class ReasonView(Struct):
+    """Why a row is flagged."""
+
+    code: str
+    message: str
+
+
+class Quantiles(Struct, rename={"low": "0.05", "median": "0.5", "high": "0.95"}):
+    """Quantiles over the samples, element by element."""
+
+    low: Numbers
+    median: Numbers
+    high: Numbers
+
+
+class Interval(Struct):
+    """An interval for each value."""
+
+    level: float
+    lower: Numbers
+    upper: Numbers
+    method: str
+
+
+class ClassUncertainty(Struct):
+    """What the samples say about one row's class. Entropies in nats."""
+
+    label: str
+    class_index: int
+    confidence: float
+    mean: Numbers
+    variance: Numbers
+    standard_error: Numbers
+    predictive_entropy: float
+    expected_entropy: float
+    mutual_information: float
+    variation_ratio: float
+    samples: int
+    score: float
+    low_confidence: bool
+    reasons: list[ReasonView]
+    review_id: str | None
+    sample_outputs: list[Numbers] | UnsetType = UNSET
+    quantiles: Quantiles | UnsetType = UNSET
+
+
+class ValueUncertainty(Struct):
+    """What the samples say about one row's values."""
+
+    mean: Numbers
+    variance: Numbers
+    aleatoric_variance: Numbers | None
+    total_variance: Numbers
+    standard_error: Numbers
+    interval: Interval
+    samples: int
+    score: float
+    low_confidence: bool
+    reasons: list[ReasonView]
+    review_id: str | None
+    sample_outputs: list[Numbers] | UnsetType = UNSET
+    quantiles: Quantiles | UnsetType = UNSET
+
+
+class Reply(Struct, kw_only=True):
+    """What every answer says of itself."""
+
+    model: str
+    version: str
+    mode: Literal["deterministic", "mc_dropout"]
+    request_id: str
+
+
+class ClassPredictions(Reply, kw_only=True):
+    """Predicted classes, one a row, nothing dropped."""
+
+    predictions: list[ClassRow]
+
+
+class ValuePredictions(Reply, kw_only=True):
+    """Predicted values, one a row, nothing dropped."""
+
+    predictions: list[ValueRow]
+
+
+class UncertaintyReply(Reply, kw_only=True):
+    """What every Monte Carlo answer says of itself."""
+
+    seed: int
+    policy: PolicyView
+
+
+class ClassUncertainties(UncertaintyReply, kw_only=True):
+    """Monte Carlo results of a classifier, one a row."""
+
+    results: list[ClassUncertainty]
+
+
+class ValueUncertainties(UncertaintyReply, kw_only=True):
+    """Monte Carlo results of a regression model, one a row."""
+
+    results: list[ValueUncertainty]

@@ -1,0 +1,104 @@
+"""Joins the rooms: settings in, a server out."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import torch
+import uvicorn
+from starlette.applications import Starlette
+
+from service.api.application import api
+from service.errors import UnsureError
+from service.predictor.catalogue import Catalogue
+from service.predictor.predictor import Predictor
+from service.scheduling.scheduler import Scheduler
+from service.settings import Settings
+from service.telemetry.metrics import Telemetry
+
+log = logging.getLogger("unsure")
+
+
+class StartError(UnsureError):
+    """The server cannot start as it is set up."""
+
+
+def build(settings: Settings) -> Starlette:
+    """Join everything that serves; models are loaded once it runs.
+
+    Raises:
+        StartError: the settings name something that is not there.
+    """
+    if not settings.repository.is_dir():
+        raise StartError(
+            f"the model repository {settings.repository} is not a folder; name one with --repository"
+        )
+    telemetry = Telemetry()
+    telemetry.built_with(torch.__version__)
+    scheduler = Scheduler(settings.max_pending_rows, settings.deadline_seconds)
+    telemetry.watch_pending_rows(lambda: scheduler.pending_rows)
+    device = _device(settings.device)
+    catalogue = Catalogue(settings.repository, settings.allowed_factories, device, telemetry)
+    predictor = Predictor(catalogue, scheduler, telemetry, settings.max_sample_values)
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        # The port is open while models load, so that an orchestrator can tell loading from dead.
+        loading = asyncio.create_task(asyncio.to_thread(catalogue.load))
+        loading.add_done_callback(_tell_loaded)
+        yield
+        catalogue.close()
+        await scheduler.drain()
+        await loading
+
+    return api(predictor, catalogue, telemetry, settings.max_body_bytes, lifespan)
+
+
+def serve(settings: Settings) -> None:
+    """Serve until told to stop.
+
+    Raises:
+        StartError: the settings name something that is not there, or an address that is taken.
+    """
+    config = uvicorn.Config(
+        build(settings),
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=settings.drain_seconds,
+    )
+    with _listening(settings.host, settings.port) as listener:
+        host, port = listener.getsockname()[:2]
+        log.info(
+            "listening on http://%s:%d, documentation at /docs", f"[{host}]" if ":" in host else host, port
+        )
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _tell_loaded(loading: asyncio.Task[None]) -> None:
+    if loading.cancelled():
+        return
+    failure = loading.exception()
+    if failure is not None:
+        log.critical("the models could not be loaded, and the server will never be ready: %s", failure)
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as cause:  # torch has no one error for this
+        reason = str(cause).splitlines()[0]
+        raise StartError(f"the device {name!r} is not to be had here ({reason}); try --device cpu") from cause
+    return name
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=1024)
+    except (OSError, OverflowError) as cause:
+        reason = getattr(cause, "strerror", None) or cause
+        raise StartError(f"cannot listen on {host}:{port} ({reason}); choose another with --port") from cause

@@ -1,0 +1,91 @@
+"""The command `unsure`. Data goes to stdout, logs to stderr."""
+
+import logging
+import sys
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import click
+
+from service import __version__
+from service.errors import UnsureError
+from service.settings import Setting, Settings, settings_table
+
+_COMMANDS = "unsure.commands"  # the entry-point group by which other packages add commands
+_LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+class Commands(click.Group):
+    """The commands here, and those that installed packages add; one is imported when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name all commands."""
+        return sorted({*super().list_commands(ctx), *(found.name for found in entry_points(group=_COMMANDS))})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Find a command."""
+        for found in entry_points(group=_COMMANDS, name=cmd_name):
+            command: click.Command = found.load()
+            return command
+        return super().get_command(ctx, cmd_name)
+
+
+def _option(setting: Setting) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    return click.option(
+        setting.option,
+        setting.name,
+        type=_type(setting),
+        default=setting.default,
+        envvar=setting.variable,
+        show_default=True,
+        show_envvar=True,
+        help=setting.described.text,
+    )
+
+
+def _type(setting: Setting) -> click.ParamType[Any]:
+    if setting.name == "log_level":
+        return click.Choice(_LOG_LEVELS, case_sensitive=False)
+    if setting.kind is Path:
+        return click.Path(path_type=Path)
+    if setting.kind is int:
+        return click.IntRange(min=int(setting.described.minimum or 0))
+    if setting.kind is float:
+        return click.FloatRange(min=setting.described.minimum)
+    return click.STRING
+
+
+@click.group(cls=Commands)
+@click.version_option(__version__, prog_name="unsure")
+def main() -> None:
+    """The inference server that knows when its models don't know."""
+
+
+def with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command one option for each setting."""
+    for setting in reversed(settings_table()):
+        command = _option(setting)(command)
+    return command
+
+
+@main.command(epilog="Example: unsure serve --repository model_repository --port 9000")
+@with_settings
+def serve(**given: Any) -> None:
+    """Serve the models of a repository by REST.
+
+    Every option can also be set by its environment variable; an option wins.
+    """
+    from service import app  # torch takes seconds to import, and --help must not wait for it
+
+    settings = Settings(**given)
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=settings.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(message)s",
+    )
+    try:
+        app.serve(settings)
+    except UnsureError as cause:
+        raise click.ClickException(str(cause)) from cause

@@ -1,0 +1,109 @@
+"""Every error the service raises on purpose.
+
+    UnsureError
+    ├── RequestError               one request cannot be answered; `code` names the case on the wire
+    │   ├── InvalidInput           the request itself is wrong
+    │   ├── NotFound               no such path, model or version
+    │   ├── TooLarge               the request exceeds a limit on its size
+    │   ├── NoDropout              uncertainty was asked of a model that drops nothing
+    │   ├── Overloaded             the queue is full; worth trying again later
+    │   ├── ModelError             the model raised, or gave something that is no prediction
+    │   ├── Unavailable            loading, draining, or a model that could not be loaded
+    │   └── DeadlineExceeded       the answer would have come too late
+    └── LoadError                  a model cannot be served; the others are
+        ├── ManifestError          model.toml cannot be read or contradicts itself
+        ├── WeightsError           the weights are missing, altered, or not the model's
+        ├── FactoryError           the factory is not allowed, not there, or raised
+        └── ModelRefused           the model cannot be served or sampled correctly
+
+Each text says what happened, the value, and the way out. Status codes belong to the API alone.
+"""
+
+from typing import ClassVar
+
+
+class UnsureError(Exception):
+    """Root of every error raised on purpose."""
+
+
+class RequestError(UnsureError):
+    """One request cannot be answered."""
+
+    code: ClassVar[str]
+
+
+class InvalidInput(RequestError):
+    """The request itself is wrong: its form, a value, a shape."""
+
+    code = "invalid_input"
+
+
+class NotFound(RequestError):
+    """No such path, model or version."""
+
+    code = "not_found"
+
+
+class TooLarge(RequestError):
+    """The request exceeds a limit on its size, whatever the load."""
+
+    code = "too_large"
+
+
+class NoDropout(RequestError):
+    """Monte Carlo samples were asked of a model that has nothing to sample."""
+
+    code = "no_dropout"
+
+
+class Overloaded(RequestError):
+    """The queue is full.
+
+    Args:
+        message: what is full, and by how much.
+        retry_after_seconds: when there is likely room again; at least 1.
+    """
+
+    code = "overloaded"
+
+    def __init__(self, message: str, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class ModelError(RequestError):
+    """The model raised, or gave NaN or a wrong shape."""
+
+    code = "model_error"
+
+
+class Unavailable(RequestError):
+    """The server or the model is loading or draining, or the model could not be loaded."""
+
+    code = "unavailable"
+
+
+class DeadlineExceeded(RequestError):
+    """The deadline passed before the answer was ready."""
+
+    code = "deadline_exceeded"
+
+
+class LoadError(UnsureError):
+    """A model cannot be served; the others are not affected."""
+
+
+class ManifestError(LoadError):
+    """model.toml cannot be read, has an unknown key, or contradicts itself."""
+
+
+class WeightsError(LoadError):
+    """The weights are missing, altered, not safetensors, or not this model's."""
+
+
+class FactoryError(LoadError):
+    """The factory is outside the allow-list, does not exist, or raised."""
+
+
+class ModelRefused(LoadError):
+    """The model cannot be served correctly, or some of its randomness cannot be sampled."""

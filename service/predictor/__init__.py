@@ -1,0 +1,1 @@
+"""The spine: a request in, an answer out. See predictor.py."""

@@ -1,0 +1,155 @@
+"""Rows of a request, checked against what the model takes, before they cost anything."""
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+import torch
+from msgspec import Meta
+from numpy.typing import NDArray
+from torch import Tensor
+
+from service.errors import InvalidInput
+from service.repository.manifest import InputSpec
+
+Array = NDArray[Any]
+
+_NUMPY = {"float32": np.float32, "float64": np.float64, "int32": np.int32, "int64": np.int64}
+
+TORCH_DTYPES = {
+    "float32": torch.float32,
+    "float64": torch.float64,
+    "int32": torch.int32,
+    "int64": torch.int64,
+}
+
+
+class InputReader:
+    """Turns the JSON of `inputs` into tensors.
+
+    Args:
+        specs: the model's inputs, in the order of forward's arguments.
+    """
+
+    def __init__(self, specs: Sequence[InputSpec]) -> None:
+        self._tensors = [TensorReader(spec) for spec in specs]
+
+    def read(self, inputs: bytes) -> tuple[Tensor, ...]:
+        """Read rows.
+
+        Args:
+            inputs: JSON: an array of rows, or an object of such arrays by the tensors' names.
+
+        Returns:
+            One tensor per input, [rows, …]; all have the same number of rows, at least 1.
+
+        Raises:
+            InvalidInput: not this model's inputs.
+        """
+        arrays = self._split(inputs)
+        tensors = tuple(reader.read(rows) for reader, rows in zip(self._tensors, arrays, strict=True))
+        counts = {reader.spec.name: len(rows) for reader, rows in zip(self._tensors, tensors, strict=True)}
+        if len(set(counts.values())) > 1:
+            raise InvalidInput(f"all inputs must have the same number of rows, and have {counts}")
+        return tensors
+
+    def _split(self, inputs: bytes) -> list[bytes]:
+        names = [reader.spec.name for reader in self._tensors]
+        if not inputs.lstrip().startswith(b"{"):
+            if len(names) > 1:
+                raise InvalidInput(f"inputs must be an object with the tensors {', '.join(names)}")
+            return [inputs]
+        given = msgspec.json.decode(inputs, type=dict[str, msgspec.Raw])
+        if set(given) != set(names):
+            raise InvalidInput(
+                f"inputs must have the tensors {', '.join(names)}, and has {', '.join(given) or 'none'}"
+            )
+        return [bytes(given[name]) for name in names]
+
+
+class TensorReader:
+    """Turns a JSON array of rows into one tensor.
+
+    Args:
+        spec: what the tensor must be.
+    """
+
+    def __init__(self, spec: InputSpec) -> None:
+        self.spec = spec
+        self._decoder = msgspec.json.Decoder(_rows_type(spec))
+
+    def read(self, rows: bytes) -> Tensor:
+        """Read rows: [rows, *spec.shape], in the dtype of the spec, all finite."""
+        try:
+            return torch.from_numpy(self._finite(self._array(self._decoder.decode(rows))))
+        except msgspec.ValidationError as cause:
+            raise InvalidInput(self._complaint(rows, str(cause))) from cause
+
+    def _array(self, values: list[Any]) -> Array:
+        try:
+            with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused as such
+                return np.array(values, dtype=_NUMPY[self.spec.dtype])
+        except ValueError as cause:  # ragged where the shape leaves the length open
+            raise InvalidInput(f"{self._rows_must()}; all rows must have one length") from cause
+        except OverflowError as cause:
+            raise InvalidInput(f"{self._named}: a number does not fit {self.spec.dtype}") from cause
+
+    def _finite(self, array: Array) -> Array:
+        if not np.isfinite(array).all():
+            row = int(np.argwhere(~np.isfinite(array))[0][0])
+            raise InvalidInput(f"{self._named}: row {row} holds a number too large for {self.spec.dtype}")
+        return array
+
+    def _complaint(self, rows: bytes, message: str) -> str:
+        """Say which row is wrong, and how, from the decoder's "Expected … - at `$[3][0]`"."""
+        what, _, where = message.partition(" - at `$")
+        indices = re.findall(r"\[(\d+|\.\.\.)\]", where)
+        if not indices:
+            return f"{self._named} must be an array of at least one row"
+        row = int(indices[0])
+        if "length" in what or "`array`" in what:
+            found = _shape(msgspec.json.decode(rows)[row])
+            return f"{self._rows_must()}; row {row} has {found}"
+        return f"{self._named}: row {row}: {what[0].lower()}{what[1:]}"
+
+    def _rows_must(self) -> str:
+        shape = [size if size >= 0 else "any" for size in self.spec.shape]
+        return f"{self._named}: rows must have shape [{', '.join(map(str, shape))}]"
+
+    @property
+    def _named(self) -> str:
+        return f"inputs {self.spec.name}"
+
+
+def _rows_type(spec: InputSpec) -> Any:
+    """Build the type that the JSON must have, so that checking it costs no Python per element."""
+    rows: Any = float if spec.dtype.startswith("float") else int
+    for size in reversed(spec.shape):
+        lengths = Meta(min_length=size, max_length=size) if size >= 0 else Meta(min_length=1)
+        rows = Annotated[list[rows], lengths]
+    return Annotated[list[rows], Meta(min_length=1)]
+
+
+def _shape(value: Any) -> str:
+    """Describe nested lists of unchecked JSON by their shape, as far as they have one."""
+    if not isinstance(value, list):
+        return f"no array but {json_type(value)}"
+    sizes = []
+    while isinstance(value, list):
+        sizes.append(len(value))
+        if not value or len({_length(item) for item in value}) > 1:
+            break
+        value = value[0]
+    return f"{sizes}" if not isinstance(value, list) or not value else f"{sizes} with parts of unequal length"
+
+
+def _length(value: Any) -> int:
+    return len(value) if isinstance(value, list) else -1
+
+
+def json_type(value: Any) -> str:
+    """Name a decoded value's type as JSON does."""
+    names = {dict: "an object", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
+    return names.get(type(value), "null")

@@ -1,0 +1,178 @@
+"""One version of a model, ready to answer."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from service.errors import LoadError, ManifestError, ModelError
+from service.flagging.policy import Policy
+from service.predictor.answers import QUANTILES, ClassPrediction, Identity, ValuePrediction
+from service.predictor.inputs import TORCH_DTYPES, InputReader
+from service.repository.folder import ReadModel
+from service.repository.manifest import Manifest
+from service.sampling.engine import Engine
+from service.uncertainty.classification import ClassificationMoments, probabilities
+from service.uncertainty.regression import RegressionMoments, values_and_noise
+from service.uncertainty.scores import Measures, score_names
+
+_PROBABILITY_ROUNDING = 1e-3
+
+Inputs = tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Which samples to run, and what to keep of them.
+
+    Args:
+        seed: which sub-networks.
+        samples: how many.
+        keep_outputs: whether to keep every sample's output.
+    """
+
+    seed: int
+    samples: int
+    keep_outputs: bool
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """What samples gave.
+
+    Args:
+        measures: of all rows.
+        outputs: probabilities or values, [samples, rows, width], where kept.
+    """
+
+    measures: Measures
+    outputs: NDArray[Any] | None
+
+    @property
+    def quantiles(self) -> dict[float, NDArray[np.float64]] | None:
+        """Over the samples, by probability, [rows, width]."""
+        if self.outputs is None:
+            return None
+        return dict(zip(QUANTILES, np.quantile(self.outputs, QUANTILES, axis=0), strict=True))
+
+
+class ServedModel:
+    """Ties a manifest's words to the engine's numbers.
+
+    Args:
+        read: the model as it was read.
+        device: where it runs.
+
+    Raises:
+        LoadError: it cannot be served as its manifest says.
+    """
+
+    def __init__(self, read: ReadModel, device: str) -> None:
+        self.manifest = manifest = read.manifest
+        self.weights_sha256 = read.weights_sha256
+        self.identity = Identity(manifest.name, str(read.version), manifest.output.labels)
+        self.policy = _policy(manifest, read.version)
+        self.inputs = InputReader(manifest.input)
+        self.engine = Engine(
+            read.module,
+            shapes=[tensor.shape for tensor in manifest.input],
+            dtypes=[TORCH_DTYPES[tensor.dtype] for tensor in manifest.input],
+            selection=manifest.sampling.sites,
+            device=device,
+        )
+        self._check_output()
+
+    def predict(self, inputs: Inputs) -> ClassPrediction | ValuePrediction:
+        """Run the whole network on rows."""
+        outputs = self.engine.predict(inputs)
+        if self.manifest.task == "classification":
+            return ClassPrediction(_finite(self._probabilities(outputs).cpu().numpy()))
+        value, noise = values_and_noise(outputs, variance_head=self.manifest.output.variance_head)
+        return ValuePrediction(
+            _finite(value.cpu().numpy()), None if noise is None else _finite(noise.cpu().numpy())
+        )
+
+    def sample(self, inputs: Inputs, draw: Draw, proceed: Callable[[], None]) -> Sampled:
+        """Run thinned networks on rows.
+
+        Args:
+            inputs: the rows.
+            draw: which samples.
+            proceed: called before each chunk; raises where nobody waits any more.
+        """
+        moments = self._moments()
+        kept: list[Tensor] = []
+        for outputs in self.engine.samples(inputs, draw.seed, range(draw.samples)):
+            proceed()
+            moments.update(outputs)
+            if draw.keep_outputs:
+                kept.append(self._shown(outputs).cpu())
+        measures = moments.measures()
+        _finite(measures.mean)
+        _finite(measures.variance)
+        return Sampled(measures, torch.cat(kept).numpy() if kept else None)
+
+    @property
+    def shown_width(self) -> int:
+        """How many probabilities or values the model gives for a row."""
+        return self.engine.width // 2 if self.manifest.output.variance_head else self.engine.width
+
+    def _moments(self) -> ClassificationMoments | RegressionMoments:
+        if self.manifest.task == "classification":
+            return ClassificationMoments(logits=self.manifest.logits)
+        return RegressionMoments(variance_head=self.manifest.output.variance_head)
+
+    def _shown(self, outputs: Tensor) -> Tensor:
+        if self.manifest.task == "classification":
+            return self._probabilities(outputs)
+        return values_and_noise(outputs, variance_head=self.manifest.output.variance_head)[0]
+
+    def _probabilities(self, outputs: Tensor) -> Tensor:
+        return probabilities(outputs, logits=self.manifest.logits)
+
+    def _check_output(self) -> None:
+        width, output = self.engine.width, self.manifest.output
+        if self.manifest.task == "classification" and width != len(output.labels):
+            raise ManifestError(
+                f"output.labels has {len(output.labels)}, and the model gives {width} classes"
+            )
+        if output.variance_head and width % 2:
+            raise ManifestError(f"output.variance_head: the model gives {width} values, which are no pairs")
+        if self.manifest.task == "classification" and not self.manifest.logits:
+            self._check_probabilities()
+
+    def _check_probabilities(self) -> None:
+        given = self.engine.predict(self.engine.example(2))
+        if given.min() < 0 or (given.sum(-1) - 1).abs().max() > _PROBABILITY_ROUNDING:
+            raise ManifestError(
+                'output.activation is "none", but the model gives no probabilities: made-up rows gave '
+                f'{[round(value, 3) for value in given[0, :4].tolist()]}; if these are logits, say "softmax"'
+            )
+
+
+def _policy(manifest: Manifest, version: int) -> Policy:
+    names = score_names(manifest.task)
+    if manifest.policy.measure not in names:
+        raise ManifestError(f"policy.measure {manifest.policy.measure!r} is none of {', '.join(names)}")
+    return Policy(manifest.name, version, manifest.policy.measure, manifest.policy.threshold)
+
+
+def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    wrong = ~np.isfinite(values)
+    if wrong.any():
+        raise ModelError(f"the model gave NaN or infinity for row {int(np.argwhere(wrong)[0][0])}")
+    return values
+
+
+def serve(read: ReadModel, device: str) -> ServedModel:
+    """Make a model ready; the text of every LoadError begins with the file or folder it is about."""
+    try:
+        return ServedModel(read, device)
+    except ManifestError as cause:
+        raise ManifestError(f"{read.manifest_path}: {cause}") from cause
+    except LoadError as cause:
+        raise type(cause)(f"{read.folder}: {cause}") from cause

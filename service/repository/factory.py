@@ -1,0 +1,58 @@
+"""Building a model's network by the function that its manifest names, from the allowed packages only."""
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+from torch import nn
+
+from service.errors import FactoryError
+from service.repository.manifest import FactorySource
+
+
+def build(source: FactorySource, allowed: Sequence[str]) -> nn.Module:
+    """Call a factory.
+
+    Args:
+        source: names the function and its arguments.
+        allowed: packages and modules whose functions may be called.
+
+    Raises:
+        FactoryError: it is not allowed, not there, raised, or gave no module.
+    """
+    made = _called(_function(source.factory, allowed), source)
+    if not isinstance(made, nn.Module):
+        raise FactoryError(
+            f"source.factory {source.factory} gave a {type(made).__name__}, not a torch.nn.Module"
+        )
+    return made
+
+
+def _function(factory: str, allowed: Sequence[str]) -> Callable[..., object]:
+    module_name, function_name = factory.split(":")
+    if not _is_inside(module_name, allowed):
+        raise FactoryError(
+            f"source.factory {factory} is not in an allowed package ({', '.join(allowed) or 'none'}); "
+            "the operator can add its package to UNSURE_FACTORIES"
+        )
+    try:
+        function: object = getattr(import_module(module_name), function_name, None)
+    except Exception as cause:
+        raise FactoryError(f"source.factory {factory}: importing {module_name} raised {cause!r}") from cause
+    # What an allowed module has imported is not thereby allowed.
+    if not callable(function) or not _is_inside(getattr(function, "__module__", None) or "", allowed):
+        raise FactoryError(f"source.factory {factory}: {module_name} defines no function {function_name}")
+    return function
+
+
+def _is_inside(module: str, allowed: Sequence[str]) -> bool:
+    return any(module == package or module.startswith(f"{package}.") for package in allowed)
+
+
+def _called(function: Callable[..., object], source: FactorySource) -> object:
+    try:
+        return function(**source.arguments)
+    except Exception as cause:
+        raise FactoryError(
+            f"source.factory {source.factory} with source.arguments {source.arguments} raised "
+            f"{type(cause).__name__}: {cause}"
+        ) from cause

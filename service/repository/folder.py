@@ -1,0 +1,105 @@
+"""The folders of a model repository."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from service.errors import LoadError, ManifestError, WeightsError
+from service.repository.factory import build
+from service.repository.manifest import MODEL_NAME, Manifest, read_manifest
+from service.repository.weights import load_weights
+
+MANIFEST_FILE = "model.toml"
+WEIGHTS_FILE = "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class ReadModel:
+    """One version of a model, with its weights.
+
+    Args:
+        manifest: of the model.
+        version: its number.
+        module: the network, on the CPU.
+        weights_sha256: of the weights' file.
+        folder: of the version.
+    """
+
+    manifest: Manifest
+    version: int
+    module: nn.Module
+    weights_sha256: str
+    folder: Path
+
+    @property
+    def manifest_path(self) -> Path:
+        """Where the manifest was read from."""
+        return self.folder.parent / MANIFEST_FILE
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """`<repository>/<model>`; its name is the model's."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    def versions(self) -> list[int]:
+        """List the version folders, ascending.
+
+        Raises:
+            WeightsError: there is none.
+        """
+        found = sorted(int(path.name) for path in self.path.iterdir() if _is_version(path))
+        if not found:
+            raise WeightsError(
+                f"{self.path} has no version: put the weights into {self.path / '1' / WEIGHTS_FILE}"
+            )
+        return found
+
+    def manifest(self) -> Manifest:
+        """Read model.toml; a ManifestError tells what is wrong with it, or with the folder's name."""
+        if not MODEL_NAME.fullmatch(self.name):
+            raise ManifestError(f"{self.path}: a model's name must match {MODEL_NAME.pattern}")
+        if self.path.is_symlink():
+            raise ManifestError(f"{self.path} is a symbolic link; a model must lie in the repository itself")
+        return read_manifest(self.path / MANIFEST_FILE)
+
+    def read(self, manifest: Manifest, version: int, allowed_factories: tuple[str, ...]) -> ReadModel:
+        """Build a version's network and load its weights.
+
+        Raises:
+            FactoryError: the network cannot be built.
+            WeightsError: its weights cannot be loaded.
+        """
+        try:
+            module = build(manifest.source, allowed_factories)
+        except LoadError as cause:
+            raise type(cause)(f"{self.path / MANIFEST_FILE}: {cause}") from cause
+        folder = self.path / str(version)
+        digest = load_weights(module, folder / WEIGHTS_FILE)
+        return ReadModel(manifest, version, module, digest, folder)
+
+
+def model_folders(repository: Path) -> list[ModelFolder]:
+    """List the models of a repository by name; hidden folders and files are no models.
+
+    Raises:
+        ManifestError: there is no such folder.
+    """
+    try:
+        return [ModelFolder(path) for path in sorted(repository.iterdir()) if _is_model(path)]
+    except OSError as cause:
+        raise ManifestError(f"the model repository {repository} cannot be read: {cause.strerror}") from cause
+
+
+def _is_model(path: Path) -> bool:
+    return path.is_dir() and not path.name.startswith(".")
+
+
+def _is_version(path: Path) -> bool:
+    return path.is_dir() and path.name.isascii() and path.name.isdigit() and path.name == str(int(path.name))

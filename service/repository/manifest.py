@@ -1,0 +1,167 @@
+"""model.toml: what a model is, read strictly."""
+
+import re
+import tomllib
+from math import isfinite
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from service.errors import ManifestError
+
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+_LARGEST_SEED = 2**64 - 1
+
+Dtype = Literal["float32", "float64", "int32", "int64"]
+Task = Literal["classification", "regression"]
+
+
+class FactorySource(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="factory"):
+    """The model is built by a function.
+
+    Args:
+        factory: "package.module:function".
+        arguments: its keyword arguments.
+    """
+
+    factory: Annotated[str, Meta(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+    arguments: dict[str, Any] = {}
+
+
+class InputSpec(Struct, frozen=True, forbid_unknown_fields=True):
+    """One input tensor.
+
+    Args:
+        name: of the tensor.
+        dtype: of its elements.
+        shape: of one row; -1 is any length.
+    """
+
+    name: Annotated[str, Meta(min_length=1)]
+    dtype: Dtype
+    shape: tuple[Annotated[int, Meta(ge=-1)], ...]
+
+
+class OutputSpec(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the model's output means.
+
+    Args:
+        labels: of the classes; classification only.
+        activation: "softmax" where the model gives logits, "none" where it gives probabilities or values;
+            left out, softmax in classification and none in regression.
+        variance_head: whether it gives (mean, log variance) side by side; regression only.
+    """
+
+    labels: tuple[str, ...] = ()
+    activation: Literal["softmax", "none"] | None = None
+    variance_head: bool = False
+
+
+class SamplingSpec(Struct, frozen=True, forbid_unknown_fields=True):
+    """How the model is sampled when a request does not say.
+
+    Args:
+        samples: how many.
+        max_samples: the most a request may ask for.
+        seed: which sub-networks, 0 to 2**64 - 1.
+        sites: "all", "head", or shell patterns over module paths.
+    """
+
+    samples: Annotated[int, Meta(ge=2)] = 50
+    max_samples: Annotated[int, Meta(ge=2)] = 1000
+    seed: Annotated[int, Meta(ge=0)] = 0
+    sites: Literal["all", "head"] | tuple[str, ...] = "all"
+
+
+class PolicySpec(Struct, frozen=True, forbid_unknown_fields=True):
+    """When a row is flagged.
+
+    Args:
+        measure: the score; its names are those of service.uncertainty.scores.
+        threshold: a higher score is flagged.
+        review: whether flagged rows enter the review queue.
+    """
+
+    measure: str
+    threshold: float
+    review: bool = True
+
+
+class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
+    """model.toml as a whole."""
+
+    name: str
+    task: Task
+    source: FactorySource
+    input: Annotated[tuple[InputSpec, ...], Meta(min_length=1)]
+    policy: PolicySpec
+    output: OutputSpec = OutputSpec()
+    sampling: SamplingSpec = SamplingSpec()
+
+    @property
+    def logits(self) -> bool:
+        """Whether outputs go through a softmax."""
+        return self.task == "classification" and self.output.activation != "none"
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read and check a model.toml.
+
+    Raises:
+        ManifestError: the text names the file and the key.
+    """
+    try:
+        manifest = msgspec.convert(tomllib.loads(path.read_text("utf-8")), Manifest)
+    except OSError as cause:
+        raise ManifestError(f"{path} cannot be read: {cause.strerror}") from cause
+    except UnicodeDecodeError as cause:
+        raise ManifestError(f"{path} is not UTF-8 text") from cause
+    except tomllib.TOMLDecodeError as cause:
+        raise ManifestError(f"{path} is not valid TOML: {cause}") from cause
+    except msgspec.ValidationError as cause:
+        raise ManifestError(f"{path}: {_in_words(str(cause))}") from cause
+    _check(manifest, path)
+    return manifest
+
+
+def _in_words(message: str) -> str:
+    """Put the key first: "Expected `int`, got `str` - at `$.sampling.seed`" begins with "sampling.seed:"."""
+    text, _, where = message.partition(" - at `$")
+    key = where.rstrip("`").lstrip(".")
+    for found, kind in (("contains unknown field", "unknown key"), ("missing required field", "missing key")):
+        if found in text:
+            name = text.split("`")[1]
+            return f"{kind} {f'{key}.{name}' if key else name}"
+    return f"{key}: {text[0].lower()}{text[1:]}" if key else text
+
+
+def _check(manifest: Manifest, path: Path) -> None:
+    """Check what spans several keys, and what a type does not say."""
+    for broken, key, problem in _rules(manifest, path.parent.name):
+        if broken:
+            raise ManifestError(f"{path}: {key}: {problem}")
+
+
+def _rules(manifest: Manifest, folder: str) -> list[tuple[bool, str, str]]:
+    output, sampling, threshold = manifest.output, manifest.sampling, manifest.policy.threshold
+    classifies = manifest.task == "classification"
+    names = [tensor.name for tensor in manifest.input]
+    softmax = output.activation == "softmax"
+    too_many = f"{sampling.samples} is more than sampling.max_samples, {sampling.max_samples}"
+    return [
+        (manifest.name != folder, "name", f"{manifest.name!r} must be the folder's name, {folder!r}"),
+        (len(set(names)) < len(names), "input.name", f"each may stand once: {', '.join(names)}"),
+        (any(0 in tensor.shape for tensor in manifest.input), "input.shape", "a dimension cannot be 0"),
+        (classifies and len(output.labels) < 2, "output.labels", "classification needs at least 2"),
+        (len(set(output.labels)) < len(output.labels), "output.labels", "each may stand once"),
+        (not classifies and bool(output.labels), "output.labels", "regression has none"),
+        (not classifies and softmax, "output.activation", "softmax is for classification"),
+        (classifies and output.variance_head, "output.variance_head", "is for regression"),
+        (sampling.samples > sampling.max_samples, "sampling.samples", too_many),
+        (sampling.seed > _LARGEST_SEED, "sampling.seed", f"{sampling.seed} is more than 2**64 - 1"),
+        (sampling.sites == (), "sampling.sites", "an empty list samples nothing"),
+        (not isfinite(threshold), "policy.threshold", f"{threshold} is not finite"),
+    ]

@@ -1,0 +1,96 @@
+"""Weights from safetensors files, checked against their checksum and their model."""
+
+import hashlib
+from pathlib import Path
+
+import safetensors
+import torch
+from safetensors.torch import load_model
+from torch import nn
+
+from service.errors import WeightsError
+
+_SHOWN = 3
+_ARCHIVES = {
+    b"\x80": "a pickle",
+    b"PK": "a zip archive, as torch.save writes it",
+    b"\x1f\x8b": "a gzip archive",
+}
+
+
+def load_weights(module: nn.Module, path: Path) -> str:
+    """Load a module's parameters and buffers, all of them and nothing else.
+
+    Args:
+        module: takes the weights.
+        path: a safetensors file. Where a file of the same name and ".sha256" lies beside it, in the format
+            of sha256sum, the two must agree.
+
+    Returns:
+        The SHA-256 of the file, in hexadecimal.
+
+    Raises:
+        WeightsError: missing, altered, not safetensors, not this module's, or not finite.
+    """
+    digest = _digest(path)
+    _check_recorded(path, digest)
+    try:
+        missing, unexpected = load_model(module, path, strict=False)
+    except safetensors.SafetensorError as cause:
+        raise WeightsError(f"{path} is not a safetensors file: {_looks_like(path) or cause}") from cause
+    except RuntimeError as cause:  # load_state_dict has no narrower error for a wrong shape
+        raise WeightsError(f"{path} does not fit the model: {_last_line(cause)}") from cause
+    _check_names(path, missing, unexpected)
+    _check_finite(path, module)
+    return digest
+
+
+def _digest(path: Path) -> str:
+    if path.is_symlink():
+        raise WeightsError(f"{path} is a symbolic link; weights must lie in the repository itself")
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as cause:
+        raise WeightsError(f"{path} cannot be read: {cause.strerror}") from cause
+
+
+def _check_recorded(path: Path, digest: str) -> None:
+    record = path.with_name(f"{path.name}.sha256")
+    if not record.exists():
+        return
+    recorded = record.read_text("utf-8", errors="replace").split()[:1]
+    if recorded != [digest]:
+        raise WeightsError(
+            f"{path} was altered: its SHA-256 is {digest}, and {record.name} says "
+            f"{recorded[0] if recorded else 'nothing'}; restore the file, or delete the record to accept it"
+        )
+
+
+def _looks_like(path: Path) -> str | None:
+    with path.open("rb") as file:
+        start = file.read(2)
+    for signature, name in _ARCHIVES.items():
+        if start.startswith(signature):
+            return (
+                f"it is {name}, which could run code when opened; save it with safetensors.torch.save_model"
+            )
+    return None
+
+
+def _check_names(path: Path, missing: set[str] | list[str], unexpected: set[str] | list[str]) -> None:
+    for problem, names in (("lacks", missing), ("has more than the model:", unexpected)):
+        if names:
+            shown = ", ".join(sorted(names)[:_SHOWN])
+            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+            raise WeightsError(f"{path} {problem} {shown}{more}")
+
+
+def _check_finite(path: Path, module: nn.Module) -> None:
+    for name, tensor in module.state_dict().items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise WeightsError(f"{path}: {name} holds NaN or infinity")
+
+
+def _last_line(cause: Exception) -> str:
+    return str(cause).strip().splitlines()[-1].strip()

@@ -1,0 +1,209 @@
+"""One model, ready to predict and to be sampled, from any number of threads."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+
+from service.errors import ModelError, ModelRefused, RequestError, UnsureError
+from service.sampling.audit import audit, one_output
+from service.sampling.discovery import discover
+from service.sampling.example import ExampleRows, Shapes
+from service.sampling.masks import MaskStore
+from service.sampling.planner import PlanChoice, choose_plan
+from service.sampling.plans import LOOP, Plan
+from service.sampling.sites import Selection, Site, select
+from service.sampling.stochastic import Inputs, Masks, StochasticModel
+
+_KNOWN_SHAPES = 256
+_MEASURING_SEED = 0
+
+
+@dataclass(frozen=True)
+class Budgets:
+    """What the engine may take.
+
+    Args:
+        masks_bytes: masks kept between calls.
+        chunk_bytes: the largest tensor of one chunk of samples.
+        measuring_seconds: measuring plans at load.
+    """
+
+    masks_bytes: int = 64 << 20
+    chunk_bytes: int = 64 << 20
+    measuring_seconds: float = 4.0
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the engine knows of inputs of one shape.
+
+    Args:
+        sites: by name, in the order of the forward pass.
+        row_bytes: what one row adds to the largest tensor of a pass.
+    """
+
+    sites: Mapping[str, Site]
+    row_bytes: int
+
+
+class Engine:
+    """Predictions and samples of one model.
+
+    Args:
+        model: with its weights; the engine owns it from now on.
+        shapes: of one row, per argument of forward; -1 for any length.
+        dtypes: per argument of forward.
+        selection: which sites to sample.
+        device: where to run.
+        budgets: what it may take.
+
+    Attributes:
+        example: makes the rows that the passes at load ran on.
+        report: the sites and what the audit noticed.
+        width: how many values the model gives for a row.
+        plans: what measuring the plans found; None where there is nothing to sample.
+
+    Raises:
+        ModelRefused: the model cannot be served correctly.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        shapes: Sequence[Sequence[int]],
+        dtypes: Sequence[torch.dtype],
+        selection: Selection = "all",
+        device: torch.device | str = "cpu",
+        budgets: Budgets | None = None,
+    ) -> None:
+        self.device = torch.device(device)
+        self._budgets = budgets or Budgets()
+        self._selection = selection
+        self.example = ExampleRows(shapes, dtypes, self.device)
+        self._model = StochasticModel(model.to(self.device))
+        self._masks = MaskStore(self._budgets.masks_bytes, self.device)
+        self._layout = lru_cache(_KNOWN_SHAPES)(self._discover)
+        try:
+            self.report = audit(self._model, self.example, selection)
+            self.width = self.predict(self.example(1)).shape[1]
+            self.plans = self._choose_plan() if self.report.can_sample else None
+        except UnsureError as cause:
+            raise ModelRefused(str(cause)) from cause
+        except Exception as cause:
+            raise ModelRefused(
+                f"the model raised {described(cause)} on made-up rows of shape {self.example.shapes}"
+            ) from cause
+
+    def predict(self, inputs: Inputs) -> Tensor:
+        """Run the whole network.
+
+        Args:
+            inputs: one tensor per argument of forward, [rows, …].
+
+        Returns:
+            [rows, width], on the engine's device.
+
+        Raises:
+            ModelError: the model raised, or gave NaN or a wrong shape.
+        """
+        placed = self._placed(inputs)
+        blocks = self._blocks(placed, self._layout(_row_shapes(placed)))
+        return _checked(torch.cat([self._predicted(block) for block in blocks]))
+
+    def samples(self, inputs: Inputs, seed: int, samples: range) -> Iterator[Tensor]:
+        """Run thinned sub-networks, a chunk of samples at a time.
+
+        Args:
+            inputs: one tensor per argument of forward, [rows, …].
+            seed: chooses the sub-networks, 0 to 2**64 - 1.
+            samples: which ones, a range of step 1; sample t of a seed is the same in every range.
+
+        Yields:
+            [samples in this chunk, rows, width], on the engine's device, in order.
+
+        Raises:
+            ModelError: the model raised, or gave NaN or a wrong shape.
+        """
+        placed = self._placed(inputs)
+        layout = self._layout(_row_shapes(placed))
+        blocks = self._blocks(placed, layout)
+        step = max(1, self._budgets.chunk_bytes // (len(blocks[0][0]) * layout.row_bytes))
+        for start in range(samples.start, samples.stop, step):
+            chunk = range(start, min(start + step, samples.stop))
+            masks = self._drawn(layout, seed, chunk, samples.stop)
+            yield _checked(torch.cat([self._sampled(block, layout, masks) for block in blocks], dim=1))
+
+    def plan(self, rows: int) -> Plan:
+        """Give the plan that samples so many rows."""
+        return self.plans.plan(rows) if self.plans else LOOP
+
+    def _blocks(self, inputs: Inputs, layout: Layout) -> list[Inputs]:
+        """Cut rows so that one sample of a block fits the budget."""
+        rows = max(1, self._budgets.chunk_bytes // layout.row_bytes)
+        return list(zip(*(tensor.split(rows) for tensor in inputs), strict=True))
+
+    @torch.inference_mode()
+    def _predicted(self, inputs: Inputs) -> Tensor:
+        try:
+            return one_output(self._model.predict(inputs), len(inputs[0]))
+        except Exception as cause:
+            raise _model_error(cause) from cause
+
+    def _drawn(self, layout: Layout, seed: int, samples: range, horizon: int) -> Masks:
+        sampled = [site for site in layout.sites.values() if site.sampled]
+        return {site.name: self._masks.scales(seed, site, samples, horizon) for site in sampled}
+
+    @torch.inference_mode()
+    def _sampled(self, inputs: Inputs, layout: Layout, masks: Masks, plan: Plan | None = None) -> Tensor:
+        samples, rows = len(next(iter(masks.values()))), len(inputs[0])
+        try:
+            outputs = (plan or self.plan(rows)).run(self._model, inputs, layout.sites, masks)
+        except Exception as cause:
+            raise _model_error(cause) from cause
+        if outputs.shape[:2] != (samples, rows) or outputs.numel() != samples * rows * self.width:
+            expected = [samples, rows, self.width]
+            raise ModelError(f"the model's samples have shape {list(outputs.shape)} instead of {expected}")
+        return outputs.reshape(samples, rows, self.width)
+
+    def _discover(self, shapes: Shapes) -> Layout:
+        found = discover(self._model, lambda rows: self.example(rows, shapes))
+        sites = select(found.sites, self._selection)
+        return Layout({site.name: site for site in sites}, found.row_bytes)
+
+    def _choose_plan(self) -> PlanChoice:
+        layout = self._layout(self.example.shapes)
+
+        def run(plan: Plan, rows: int, samples: int) -> Tensor:
+            masks = self._drawn(layout, _MEASURING_SEED, range(samples), samples)
+            return self._sampled(self.example(rows), layout, masks, plan)
+
+        return choose_plan(run, self._budgets.measuring_seconds)
+
+    def _placed(self, inputs: Inputs) -> Inputs:
+        return tuple(tensor.to(self.device) for tensor in inputs)
+
+
+def _row_shapes(inputs: Inputs) -> Shapes:
+    return tuple(tuple(tensor.shape[1:]) for tensor in inputs)
+
+
+def _checked(outputs: Tensor) -> Tensor:
+    """Refuse NaN in [..., rows, width]: it would pass as a number until it meets a JSON answer."""
+    nan = outputs.isnan()
+    if nan.any():
+        row = int(nan.any(-1).reshape(-1, outputs.shape[-2]).any(0).nonzero()[0])
+        raise ModelError(f"the model gave NaN for row {row}")
+    return outputs
+
+
+def _model_error(cause: Exception) -> RequestError:
+    return cause if isinstance(cause, RequestError) else ModelError(f"the model raised {described(cause)}")
+
+
+def described(cause: Exception) -> str:
+    """Say what another author's code raised, on one line."""
+    text = str(cause).strip()
+    return f"{type(cause).__name__}: {text.splitlines()[0]}" if text else type(cause).__name__

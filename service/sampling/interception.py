@@ -1,0 +1,112 @@
+"""Seeing each dropout call of a pass, and answering it in torch's place."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils.hooks import RemovableHandle
+
+from service.sampling.kinds import KINDS, Arguments, Kind, arguments
+
+OUTERMOST = "(model)"
+
+
+class ModulePaths:
+    """Which module of a tree is running, by its path. Each thread has its own view.
+
+    Args:
+        tree: hooks are put on its modules, and stay until `remove`.
+    """
+
+    def __init__(self, tree: nn.Module) -> None:
+        self._local = threading.local()
+        self._hooks: list[RemovableHandle] = []
+        for path, module in tree.named_modules():
+            self._follow(path or OUTERMOST, module)
+
+    @property
+    def current(self) -> str:
+        """The path of the innermost module whose forward is running."""
+        return self._stack[-1] if self._stack else OUTERMOST
+
+    def restart(self) -> None:
+        """Forget what an earlier pass of this thread left when it was broken off."""
+        self._stack.clear()
+
+    def remove(self) -> None:
+        """Take the hooks off the tree."""
+        for hook in self._hooks:
+            hook.remove()
+
+    @property
+    def _stack(self) -> list[str]:
+        try:
+            return self._local.stack
+        except AttributeError:
+            self._local.stack = []
+            return self._local.stack
+
+    def _follow(self, path: str, module: nn.Module) -> None:
+        def enter(_module: nn.Module, _inputs: object) -> None:
+            self._stack.append(path)
+
+        def leave(_module: nn.Module, _inputs: object, _output: object) -> None:
+            if self._stack:
+                self._stack.pop()
+
+        self._hooks.append(module.register_forward_pre_hook(enter))
+        self._hooks.append(module.register_forward_hook(leave, always_call=True))
+
+
+@dataclass(frozen=True)
+class DropoutCall:
+    """One call of a dropout function in training mode.
+
+    Args:
+        name: the site's name: its path, and for a later call of the same module in one pass its number.
+        path: of the module in whose forward it stands.
+        kind: which function.
+        arguments: what it was called with.
+    """
+
+    name: str
+    path: str
+    kind: Kind
+    arguments: Arguments
+
+
+class DropoutPass(TorchFunctionMode):
+    """One forward pass in which every dropout call is answered by `answer`. Used once, as a context.
+
+    It sees the functions of `torch.nn.functional`, whether a module calls them or the model itself does.
+    """
+
+    def __init__(self, paths: ModulePaths, answer: Callable[[DropoutCall], Tensor]) -> None:
+        super().__init__()
+        self._paths = paths
+        self._answer = answer
+        self._calls: Counter[str] = Counter()
+
+    def __enter__(self) -> "DropoutPass":
+        self._paths.restart()
+        super().__enter__()
+        return self
+
+    def __torch_function__(
+        self, func: Callable[..., Any], _types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kind = KINDS.get(func)
+        if kind is None:
+            return func(*args, **(kwargs or {}))
+        given = arguments(kind, args, kwargs or {})
+        return self._answer(self._call(kind, given)) if given.training else given.values
+
+    def _call(self, kind: Kind, given: Arguments) -> DropoutCall:
+        path = self._paths.current
+        earlier = self._calls[path]
+        self._calls[path] += 1
+        return DropoutCall(f"{path}:{earlier}" if earlier else path, path, kind, given)

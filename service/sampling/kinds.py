@@ -1,0 +1,106 @@
+"""What each dropout function of torch does with its mask.
+
+Every kind is affine in the factors s of its mask (0 where dropped, `kept_scale` where kept):
+
+    dropout, dropout1d…3d          y = x·s                                    kept_scale = 1 / (1 - p)
+    alpha, feature alpha dropout   y = (x + α)·s - α·a·(1 - p)                kept_scale = a
+
+with α = 1.7580993408473766, the negative of where SELU saturates, and a = (1 - p)^-½ (1 + p·α²)^-½, which
+keeps mean and variance (Klambauer et al. 2017, "Self-normalizing neural networks", eq. 8). With p = 1
+torch gives zeros for all kinds, and so do these.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import sqrt
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+
+Shape = tuple[int, ...]
+
+_ALPHA = 1.7580993408473766
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One dropout function.
+
+    Args:
+        name: as torch calls it.
+        mask_shape: an input's shape to the shape of its mask, which broadcasts over the input.
+        alpha: whether dropped units take SELU's saturation value instead of zero.
+        on_by_default: the function's default for its argument `training`.
+    """
+
+    name: str
+    mask_shape: Callable[[Shape], Shape]
+    alpha: bool = False
+    on_by_default: bool = True
+
+    def kept_scale(self, rate: float) -> float:
+        """The factor of a kept unit, for a rate from 0 to 1."""
+        if rate == 1:
+            return 0.0
+        return _alpha_scale(rate) if self.alpha else 1 / (1 - rate)
+
+    def apply(self, values: Tensor, scales: Tensor, rate: float) -> Tensor:
+        """Drop: `values` of any shape, `scales` broadcasting over it, the rate they were drawn with."""
+        if self.alpha and rate < 1:
+            return (values + _ALPHA) * scales - _ALPHA * _alpha_scale(rate) * (1 - rate)
+        return values * scales
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The arguments that all of torch's dropout functions share."""
+
+    values: Tensor
+    rate: float
+    training: bool
+    in_place: bool
+
+
+def arguments(kind: Kind, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
+    """Read a call `function(input, p=0.5, training=…, inplace=False)`, however it was written."""
+    given = dict(zip(("input", "p", "training", "inplace"), args, strict=False)) | kwargs
+    return Arguments(
+        values=given["input"],
+        rate=float(given.get("p", 0.5)),
+        training=bool(given.get("training", kind.on_by_default)),
+        in_place=bool(given.get("inplace", False)),
+    )
+
+
+def _alpha_scale(rate: float) -> float:
+    return 1 / sqrt((1 - rate) * (1 + rate * _ALPHA**2))
+
+
+def _every_element(shape: Shape) -> Shape:
+    return shape
+
+
+def _every_channel(shape: Shape) -> Shape:
+    return shape[:2] + (1,) * (len(shape) - 2)
+
+
+def _every_channel_of(dimensions: int) -> Callable[[Shape], Shape]:
+    """Dropout of `dimensions` spatial ones takes an input with one dimension fewer as one unbatched row."""
+
+    def mask_shape(shape: Shape) -> Shape:
+        unbatched = len(shape) == dimensions + 1
+        return shape[:1] + (1,) * (len(shape) - 1) if unbatched else _every_channel(shape)
+
+    return mask_shape
+
+
+KINDS: dict[Callable[..., Tensor], Kind] = {
+    F.dropout: Kind("dropout", _every_element),
+    F.dropout1d: Kind("dropout1d", _every_channel_of(1)),
+    # With three dimensions dropout2d means (row, channel, length): a documented leftover of torch.
+    F.dropout2d: Kind("dropout2d", _every_channel),
+    F.dropout3d: Kind("dropout3d", _every_channel_of(3)),
+    F.alpha_dropout: Kind("alpha_dropout", _every_element, alpha=True, on_by_default=False),
+    F.feature_alpha_dropout: Kind("feature_alpha_dropout", _every_channel, alpha=True, on_by_default=False),
+}

@@ -1,0 +1,54 @@
+"""Watching a pass below all of torch's Python: what is random, what it costs, what it makes."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from service.sampling.interception import ModulePaths
+
+
+@dataclass(frozen=True)
+class RandomOperation:
+    """A random operation, by its name in ATen, and the path of the module that was running."""
+
+    operation: str
+    path: str
+
+
+class PassObserver(TorchDispatchMode):
+    """Watch one pass.
+
+    Not for inference mode: there, composite operations arrive whole, and an attention without dropout looks
+    as random as one with it.
+
+    Args:
+        paths: of the tree that runs.
+
+    Attributes:
+        random: every random operation, whatever asked for it: the safety net under the sites.
+        flops: floating-point operations of matrix products, convolutions and attention so far.
+        made_bytes: the size of every tensor made so far, in order; a view counts as what it shows.
+    """
+
+    def __init__(self, paths: ModulePaths) -> None:
+        super().__init__()
+        self._paths = paths
+        self.random: list[RandomOperation] = []
+        self.flops = 0
+        self.made_bytes: list[int] = []
+
+    def __torch_dispatch__(
+        self, func: Any, _types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if torch.Tag.nondeterministic_seeded in func.tags:
+            self.random.append(RandomOperation(str(func), self._paths.current))
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, Tensor):
+            self.made_bytes.append(made.nbytes)
+        if func.overloadpacket in flop_registry:
+            self.flops += flop_registry[func.overloadpacket](*args, **(kwargs or {}), out_val=made)
+        return made

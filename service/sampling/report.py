@@ -1,0 +1,54 @@
+"""What the audit at load found out about a model's dropout, for people to read."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from service.sampling.sites import Site
+
+Severity = Literal["info", "warning"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something the model's owner should know.
+
+    Args:
+        code: which finding, for programs.
+        severity: "warning" where the uncertainty may not be what the owner expects.
+        site: the site or module it is about; None for the whole model.
+        message: what was seen, and what to do.
+    """
+
+    code: str
+    severity: Severity
+    site: str | None
+    message: str
+
+
+@dataclass(frozen=True)
+class IdleDropout:
+    """A dropout module that no example pass reached."""
+
+    path: str
+    kind: str
+    rate: float
+
+
+@dataclass(frozen=True)
+class DropoutReport:
+    """The dropout of one model.
+
+    Args:
+        sites: in the order of the forward pass.
+        idle: dropout modules that never ran.
+        findings: what was noticed.
+    """
+
+    sites: tuple[Site, ...]
+    idle: tuple[IdleDropout, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def can_sample(self) -> bool:
+        """Whether any sample differs from the prediction."""
+        return any(site.sampled and site.rate < 1 for site in self.sites)

@@ -1,0 +1,84 @@
+"""The model as a function of its inputs and of the masks of one sample."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from service.errors import ModelError
+from service.sampling.interception import DropoutCall, DropoutPass, ModulePaths
+from service.sampling.kinds import Shape
+from service.sampling.sites import Site
+from service.sampling.trees import dropping_tree, predicting_tree
+
+Inputs = tuple[Tensor, ...]
+Sites = Mapping[str, Site]
+Masks = Mapping[str, Tensor]
+
+
+class StochasticModel:
+    """A model and its sub-networks.
+
+    Args:
+        model: kept, put into eval mode and frozen.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.predicting = predicting_tree(model)
+        self.dropping = dropping_tree(model)
+        self.paths = ModulePaths(self.dropping)
+
+    def predict(self, inputs: Inputs) -> Any:
+        """Run the whole network, nothing dropped."""
+        # Some models write into their input; the caller's stays as it is.
+        return self.predicting(*(tensor.clone() for tensor in inputs))
+
+    def sample(self, inputs: Inputs, sites: Sites, masks: Masks, *, in_place: bool) -> Any:
+        """Run one thinned sub-network.
+
+        Args:
+            inputs: one tensor per argument of forward, [rows, …].
+            sites: every site the model was seen to have with inputs of this shape, by name.
+            masks: the factors of the units of every sampled site, by name.
+            in_place: whether a call with `inplace=True` writes into its input, as torch does.
+
+        Raises:
+            ModelError: a dropout call is not the one that was seen when the model was loaded.
+        """
+
+        def answer(call: DropoutCall) -> Tensor:
+            site = _recognised(call, sites)
+            return _dropped(call, masks[site.name], in_place) if site.sampled else call.arguments.values
+
+        return self.intercepted(inputs, answer)
+
+    def intercepted(self, inputs: Inputs, answer: Callable[[DropoutCall], Tensor]) -> Any:
+        """Run one pass of the dropping tree in which `answer` stands for every dropout function."""
+        with DropoutPass(self.paths, answer):
+            return self.dropping(*(tensor.clone() for tensor in inputs))
+
+
+def _dropped(call: DropoutCall, scales: Tensor, in_place: bool) -> Tensor:
+    given = call.arguments
+    dropped = call.kind.apply(given.values, scales, given.rate)
+    return given.values.copy_(dropped) if in_place and given.in_place else dropped
+
+
+def _recognised(call: DropoutCall, sites: Sites) -> Site:
+    """Find the call's site. One that is new or changed must not pass as sampled, nor as nothing."""
+    site = sites.get(call.name)
+    if site is None:
+        raise ModelError(f"dropout at {call.name} did not run when the model was loaded, so it has no mask")
+    if site.rate != call.arguments.rate:
+        raise ModelError(f"dropout at {call.name} had rate {site.rate} at load and now {call.arguments.rate}")
+    if not _broadcasts(site.mask_shape, call.kind.mask_shape(tuple(call.arguments.values.shape))):
+        raise ModelError(
+            f"dropout at {call.name} met a shape for which its mask {site.mask_shape} is not made"
+        )
+    return site
+
+
+def _broadcasts(mask_shape: Shape, needed: Shape) -> bool:
+    return len(mask_shape) == len(needed) and all(
+        mine in (1, theirs) for mine, theirs in zip(mask_shape, needed, strict=True)
+    )

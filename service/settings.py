@@ -1,0 +1,80 @@
+"""Every setting, in one table: an environment variable and an option of `unsure serve` each."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_type_hints
+
+PREFIX = "UNSURE_"
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a setting is about.
+
+    Args:
+        text: for people.
+        minimum: the least value of a number.
+    """
+
+    text: str
+    minimum: float | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an operator decides."""
+
+    repository: Annotated[Path, Described("Folder of the models.")] = Path("model_repository")
+    factories: Annotated[str, Described("Packages whose functions may build models, comma-separated.")] = (
+        "models.zoo"
+    )
+    host: Annotated[str, Described("Address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, Described("Port to listen on; 0 for any that is free.", 0)] = 8000
+    device: Annotated[str, Described("Where models run: cpu, cuda, cuda:1; auto takes a GPU if it can.")] = (
+        "auto"
+    )
+    max_pending_rows: Annotated[int, Described("Rows that may wait or run at one time.", 1)] = 4096
+    max_body_bytes: Annotated[int, Described("Largest body of a request.", 1)] = 16_000_000
+    max_sample_values: Annotated[
+        int,
+        Described("Most numbers behind one answer's raw samples or quantiles: rows × samples × outputs.", 1),
+    ] = 1_000_000
+    deadline_seconds: Annotated[float, Described("How long a request may take.", 0.001)] = 30.0
+    drain_seconds: Annotated[
+        int, Described("How long accepted requests may take once the server is told to stop.", 0)
+    ] = 30
+    log_level: Annotated[str, Described("Least severe messages logged: debug, info, warning, error.")] = (
+        "info"
+    )
+
+    @property
+    def allowed_factories(self) -> tuple[str, ...]:
+        """The packages of `factories`."""
+        return tuple(name.strip() for name in self.factories.split(",") if name.strip())
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting, for the command line and the documentation."""
+
+    name: str
+    default: Any
+    kind: type
+    described: Described
+
+    @property
+    def variable(self) -> str:
+        """Its environment variable."""
+        return PREFIX + self.name.upper()
+
+    @property
+    def option(self) -> str:
+        """Its option of `unsure serve`."""
+        return "--" + self.name.replace("_", "-")
+
+
+def settings_table() -> list[Setting]:
+    """List the settings in the order of the class."""
+    hints = get_type_hints(Settings, include_extras=True)
+    annotated = {name: get_args(hint) for name, hint in hints.items()}
+    return [Setting(item.name, item.default, *annotated[item.name]) for item in fields(Settings)]

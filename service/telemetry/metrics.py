@@ -1,0 +1,164 @@
+"""Every metric the server has."""
+
+from collections.abc import Callable, Sequence
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+
+from service import __version__
+
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_LOAD_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096)
+_SCORES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 100.0)
+
+_MODE = ("model", "version", "mode")
+_VERSION = ("model", "version")
+
+
+class Telemetry:
+    """The metrics of one server, in a registry of its own.
+
+    Labels are models and versions that exist, modes, status codes and codes of errors and reasons: none is
+    taken from a request.
+    """
+
+    def __init__(self) -> None:
+        # A second series for each, that nobody asks for.
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus_client left it unannotated
+        self.registry = registry = CollectorRegistry()
+        self._requests = Counter(
+            "unsure_requests_total",
+            "Inference requests answered, by status code; a model that does not exist counts as unknown.",
+            (*_MODE, "code"),
+            registry=registry,
+        )
+        self._request_seconds = Histogram(
+            "unsure_request_duration_seconds",
+            "Inference requests, from their first byte to their answer.",
+            _MODE,
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._queue_seconds = Histogram(
+            "unsure_queue_duration_seconds",
+            "Waiting for the device.",
+            _MODE,
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._compute_seconds = Histogram(
+            "unsure_compute_duration_seconds",
+            "Running on the device.",
+            _MODE,
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._batch_rows = Histogram(
+            "unsure_batch_rows", "Rows that ran together.", _MODE, buckets=_ROWS, registry=registry
+        )
+        self._pending_rows = Gauge("unsure_pending_rows", "Rows waiting or running now.", registry=registry)
+        self._rejected = Counter(
+            "unsure_rejected_total",
+            "Requests that were turned away or given up, by error code.",
+            ("reason",),
+            registry=registry,
+        )
+        self._rows = Counter("unsure_rows_total", "Rows answered.", _MODE, registry=registry)
+        self._samples = Counter(
+            "unsure_samples_total",
+            "Monte Carlo samples computed: rows times samples.",
+            _VERSION,
+            registry=registry,
+        )
+        self._low_confidence = Counter(
+            "unsure_low_confidence_total",
+            "Rows flagged.",
+            (*_VERSION, "reason"),
+            registry=registry,
+        )
+        self._score = Histogram(
+            "unsure_score",
+            "Scores that a policy compared with its threshold.",
+            _VERSION,
+            buckets=_SCORES,
+            registry=registry,
+        )
+        self._model_ready = Gauge(
+            "unsure_model_ready",
+            "1 where a version answers, else 0.",
+            _VERSION,
+            registry=registry,
+        )
+        self._load_seconds = Histogram(
+            "unsure_model_load_duration_seconds",
+            "Loading a version, from its folder to its verified plan.",
+            ("model",),
+            buckets=_LOAD_SECONDS,
+            registry=registry,
+        )
+        self._load_failures = Counter(
+            "unsure_model_load_failures_total", "Loads that failed.", ("model",), registry=registry
+        )
+        self._build = Gauge(
+            "unsure_build_info",
+            "Always 1; labels tell what runs.",
+            ("version", "torch"),
+            registry=registry,
+        )
+
+    def built_with(self, torch_version: str) -> None:
+        """Tell what runs."""
+        self._build.labels(__version__, torch_version).set(1)
+
+    def watch_pending_rows(self, pending: Callable[[], float]) -> None:
+        """Tell where the number of pending rows is to be had whenever it is scraped."""
+        self._pending_rows.set_function(pending)
+
+    def answered(self, model: str, version: str, mode: str, code: int, seconds: float) -> None:
+        """Count a request and its duration."""
+        self._requests.labels(model, version, mode, str(code)).inc()
+        self._request_seconds.labels(model, version, mode).observe(seconds)
+
+    def rejected(self, reason: str) -> None:
+        """Count a request that was turned away or given up."""
+        self._rejected.labels(reason).inc()
+
+    def ran(
+        self, model: str, version: str, mode: str, *, rows: int, queue_seconds: float, compute_seconds: float
+    ) -> None:
+        """Count a piece of work that ran on the device."""
+        self._queue_seconds.labels(model, version, mode).observe(queue_seconds)
+        self._compute_seconds.labels(model, version, mode).observe(compute_seconds)
+        self._batch_rows.labels(model, version, mode).observe(rows)
+        self._rows.labels(model, version, mode).inc(rows)
+
+    def sampled(self, model: str, version: str, samples: int) -> None:
+        """Count samples: rows times samples."""
+        self._samples.labels(model, version).inc(samples)
+
+    def decided(self, model: str, version: str, score: float, reasons: Sequence[str]) -> None:
+        """Count what a policy decided about one row."""
+        self._score.labels(model, version).observe(score)
+        for reason in reasons:
+            self._low_confidence.labels(model, version, reason).inc()
+
+    def loaded(self, model: str, version: str, seconds: float) -> None:
+        """Count a load, and say that the version answers."""
+        self._model_ready.labels(model, version).set(1)
+        self._load_seconds.labels(model).observe(seconds)
+
+    def load_failed(self, model: str, version: str) -> None:
+        """Count a failed load, and say that the version does not answer."""
+        self._model_ready.labels(model, version).set(0)
+        self._load_failures.labels(model).inc()
+
+    def exposition(self) -> bytes:
+        """Give everything in the Prometheus text format."""
+        return generate_latest(self.registry)

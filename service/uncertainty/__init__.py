@@ -1,0 +1,1 @@
+"""Outputs of samples in, means, variances and measures out: pure mathematics."""

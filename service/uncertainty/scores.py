@@ -1,0 +1,50 @@
+"""Scores: one number a row, the higher the less certain. A policy compares one with its threshold."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.uncertainty.classification import ClassificationMeasures
+from service.uncertainty.regression import RegressionMeasures
+
+Array = NDArray[np.float64]
+Measures = ClassificationMeasures | RegressionMeasures
+Task = Literal["classification", "regression"]
+
+_SMALLEST_MEAN = 1e-12  # keeps a relative deviation finite where the mean is 0
+
+CLASSIFICATION_SCORES: dict[str, Callable[[ClassificationMeasures], Array]] = {
+    "predictive_entropy": lambda of: of.predictive_entropy,
+    "expected_entropy": lambda of: of.expected_entropy,
+    "mutual_information": lambda of: of.mutual_information,
+    "variation_ratio": lambda of: of.variation_ratio,
+    "max_probability": lambda of: 1 - of.confidence,
+}
+
+# A row with several targets is as uncertain as its most uncertain one.
+REGRESSION_SCORES: dict[str, Callable[[RegressionMeasures], Array]] = {
+    "standard_deviation": lambda of: np.sqrt(of.total_variance).max(-1),
+    "relative_standard_deviation": lambda of: (
+        np.sqrt(of.total_variance) / np.maximum(np.abs(of.mean), _SMALLEST_MEAN)
+    ).max(-1),
+    "interval_width": lambda of: of.interval_width.max(-1),
+}
+
+
+def score_names(task: Task) -> tuple[str, ...]:
+    """Name the scores of a task, as a policy's `measure` does."""
+    return tuple(CLASSIFICATION_SCORES if task == "classification" else REGRESSION_SCORES)
+
+
+def score(measures: Measures, name: str) -> Array:
+    """Give the score of a batch, [rows].
+
+    Args:
+        measures: of either task.
+        name: one of the task's `score_names`.
+    """
+    if isinstance(measures, ClassificationMeasures):
+        return CLASSIFICATION_SCORES[name](measures)
+    return REGRESSION_SCORES[name](measures)
