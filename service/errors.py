@@ -72,9 +72,18 @@ class Overloaded(RequestError):
 
 
 class ModelError(RequestError):
-    """The model raised, or gave NaN or a wrong shape."""
+    """The model raised, or gave NaN or a wrong shape.
+
+    Args:
+        message: for the client.
+        detail: the model's own words, for the log: they may hold paths and values that are no client's.
+    """
 
     code = "model_error"
+
+    def __init__(self, message: str, detail: str = "") -> None:
+        super().__init__(message)
+        self.detail = detail
 
 
 class Unavailable(RequestError):

@@ -100,7 +100,9 @@ async def _failure(request: Request, error: Exception) -> Response:
     """Answer what a handler, or the routing, has raised."""
     if isinstance(error, RequestError):
         if isinstance(error, ModelError):
-            log.error("request %s: %s", request_id(request.scope), error, exc_info=error.__cause__)
+            log.error(
+                "request %s: %s %s", request_id(request.scope), error, error.detail, exc_info=error.__cause__
+            )
         return failed(error, request_id(request.scope))
     if isinstance(error, HTTPException) and error.status_code == METHOD_NOT_ALLOWED.status:
         allowed = (error.headers or {}).get("Allow", "")

@@ -16,7 +16,7 @@ Body = TypeVar("Body")
 REQUEST_ID_HEADER = "X-Request-ID"
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_NOT_JSON = re.compile(rb"\b(NaN|-?Infinity)\b")
+_NOT_JSON = re.compile(rb"NaN|-?Infinity")
 
 
 def request_id(scope: Scope) -> str:

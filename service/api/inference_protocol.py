@@ -113,7 +113,9 @@ class ProtocolFace:
     async def ready(self, _request: Request) -> Response:
         """Answer GET /v2/health/ready."""
         if not self._catalogue.ready:
-            raise Unavailable("the models are still loading")
+            raise Unavailable(
+                "the server is stopping" if self._catalogue.closed else "the models are still loading"
+            )
         return reply(Health(live=True, ready=True))
 
     async def model(self, request: Request) -> Response:

@@ -96,7 +96,7 @@ class Catalogue:
         self._telemetry = telemetry
         self._entries: dict[str, Entry] = {}
         self._complete = False
-        self._closed = False
+        self.closed = False
 
     def entries(self) -> list[Entry]:
         """List the models by name."""
@@ -140,12 +140,12 @@ class Catalogue:
 
     def close(self) -> None:
         """Stop being ready, and begin to load no more."""
-        self._closed = True
+        self.closed = True
 
     @property
     def ready(self) -> bool:
         """Whether every model that can be loaded is, and the server is not about to stop."""
-        return self._complete and not self._closed
+        return self._complete and not self.closed
 
     def load(self) -> None:
         """Load every model; then the catalogue is ready.
@@ -158,7 +158,7 @@ class Catalogue:
         if not folders:
             log.warning("the model repository %s is empty", self._repository)
         for folder in folders:
-            if not self._closed:
+            if not self.closed:
                 self._load(folder, self._entries[folder.name])
         self._complete = True
 

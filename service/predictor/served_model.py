@@ -112,8 +112,9 @@ class ServedModel:
             if draw.keep_outputs:
                 kept.append(self._shown(outputs).cpu())
         measures = moments.measures()
-        _finite(measures.mean)
-        _finite(measures.variance)
+        for values in (measures.mean, measures.variance, getattr(measures, "aleatoric_variance", None)):
+            if values is not None:
+                _finite(values)
         return Sampled(measures, torch.cat(kept).numpy() if kept else None)
 
     @property

@@ -7,7 +7,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-from service.errors import ModelError, ModelRefused, RequestError, UnsureError
+from service.errors import ModelError, ModelRefused, RequestError
 from service.sampling.audit import audit, one_output
 from service.sampling.discovery import discover
 from service.sampling.example import ExampleRows, Shapes
@@ -90,12 +90,13 @@ class Engine:
             self.report = audit(self._model, self.example, selection)
             self.width = self.predict(self.example(1)).shape[1]
             self.plans = self._choose_plan() if self.report.can_sample else None
-        except UnsureError as cause:
-            raise ModelRefused(str(cause)) from cause
+        except ModelRefused:
+            raise
         except Exception as cause:
-            raise ModelRefused(
-                f"the model raised {described(cause)} on made-up rows of shape {self.example.shapes}"
-            ) from cause
+            error = _model_error(cause)
+            words = getattr(error, "detail", "") or str(error)
+            rows = f"made-up rows of shape {self.example.shapes}"
+            raise ModelRefused(f"the model failed on {rows}: {words}") from cause
 
     def predict(self, inputs: Inputs) -> Tensor:
         """Run the whole network.
@@ -200,10 +201,8 @@ def _checked(outputs: Tensor) -> Tensor:
 
 
 def _model_error(cause: Exception) -> RequestError:
-    return cause if isinstance(cause, RequestError) else ModelError(f"the model raised {described(cause)}")
-
-
-def described(cause: Exception) -> str:
-    """Say what another author's code raised, on one line."""
+    if isinstance(cause, RequestError):
+        return cause
     text = str(cause).strip()
-    return f"{type(cause).__name__}: {text.splitlines()[0]}" if text else type(cause).__name__
+    detail = f"{type(cause).__name__}: {text.splitlines()[0]}" if text else type(cause).__name__
+    return ModelError(f"the model raised {type(cause).__name__}", detail)

@@ -39,7 +39,9 @@ def keep_masks(seed: int, site: str, rate: float, shape: Sequence[int], samples:
     """
     units = prod(shape)
     blocks = -(-units // _UNITS_PER_BLOCK)
-    generator = np.random.Philox(key=[seed, _site_word(site)], counter=[0, 0, 0, samples.start])
+    # A list that holds a number above 2**63 would become floating point, and lose its last bits.
+    key = np.array([seed, _site_word(site)], dtype=np.uint64)
+    generator = np.random.Philox(key=key, counter=np.array([0, 0, 0, samples.start], dtype=np.uint64))
     drawn = np.empty((len(samples), blocks * _UNITS_PER_BLOCK), dtype=np.uint32)
     for row in drawn:
         row[:] = generator.random_raw(blocks * _WORDS_PER_BLOCK).view(np.uint32)

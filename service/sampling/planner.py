@@ -66,7 +66,7 @@ def _difference(run: Run) -> str | None:
     try:
         given = run(VMAP, _VERIFIED_ROWS, _VERIFIED_SAMPLES)
     except ModelError as cause:  # some operation has no batching rule
-        return f"it cannot run this model: {cause}"
+        return f"it cannot run this model: {cause.detail or cause}"
     if close(expected, given):
         return None
     return f"it differs from the loop by {(expected - given).abs().max().item():.2g}"

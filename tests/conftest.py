@@ -1,0 +1,41 @@
+"""What all tests share: a model repository made of small networks, and a server over it."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from repositories import Repository
+from servers import Serve, wait_until_ready
+from starlette.testclient import TestClient
+
+from service.app import build
+from service.settings import Settings
+
+# A slow machine is no failure: timing belongs to benchmarks.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    path = tmp_path / "repository"
+    path.mkdir()
+    return Repository(path)
+
+
+@pytest.fixture
+def serve(repository: Repository) -> Iterator[Serve]:
+    """Start servers over the repository, in this process; they are stopped when the test ends."""
+    with ExitStack() as stack:
+
+        def start(*, wait: bool = True, **given: Any) -> TestClient:
+            settings = Settings(**{"repository": repository.path, "factories": "networks"} | given)
+            client = stack.enter_context(TestClient(build(settings), raise_server_exceptions=False))
+            if wait:
+                wait_until_ready(client)
+            return client
+
+        yield start

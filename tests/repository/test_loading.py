@@ -1,0 +1,186 @@
+"""From a folder to a network with its weights, or a refusal that names the file."""
+
+import hashlib
+import pickle
+from pathlib import Path
+
+import networks
+import pytest
+import torch
+from repositories import Repository
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from service.errors import FactoryError, ManifestError, WeightsError
+from service.repository.factory import build
+from service.repository.folder import ModelFolder, model_folders
+from service.repository.manifest import FactorySource
+from service.repository.weights import load_weights
+
+
+def read(repository: Repository, name: str = "small") -> nn.Module:
+    folder = ModelFolder(repository.path / name)
+    return folder.read(folder.manifest(), folder.versions()[-1], ("networks",)).module
+
+
+def test_a_network_comes_with_its_weights(repository: Repository) -> None:
+    folder = repository.add()
+    module = read(repository)
+    weights = load_file(folder / "weights.safetensors")
+    assert weights
+    assert all(torch.equal(module.state_dict()[name], tensor) for name, tensor in weights.items())
+
+
+def test_tied_weights_stay_tied(repository: Repository) -> None:
+    tied = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    tied[1].weight = tied[0].weight
+    folder = repository.add(network=tied)
+    again = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    again[1].weight = again[0].weight
+    load_weights(again, folder / "weights.safetensors")
+    assert torch.equal(again[1].weight, tied[0].weight)
+    assert again[1].weight is again[0].weight
+
+
+def weights_of(repository: Repository) -> Path:
+    return repository.add() / "weights.safetensors"
+
+
+def refused(repository: Repository, message: str) -> None:
+    with pytest.raises(WeightsError, match=message):
+        read(repository)
+
+
+def test_missing_weights(repository: Repository) -> None:
+    weights_of(repository).unlink()
+    refused(repository, "weights.safetensors cannot be read: No such file")
+
+
+def test_no_version(repository: Repository) -> None:
+    path = weights_of(repository)
+    path.unlink()
+    path.parent.rmdir()
+    refused(repository, "has no version: put the weights into .*small/1/weights.safetensors")
+
+
+def test_a_pickle_is_never_opened(repository: Repository) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple[object, ...]:
+            return (pytest.fail, ("the pickle was opened",))
+
+    weights_of(repository).write_bytes(pickle.dumps(Bomb()))
+    refused(repository, "is not a safetensors file: it is a pickle, which could run code when opened")
+
+
+def test_what_torch_saves_is_refused(repository: Repository) -> None:
+    torch.save(networks.mlp().state_dict(), weights_of(repository))
+    refused(repository, "is not a safetensors file: it is a zip archive, as torch.save writes it")
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\xff" * 100])
+def test_garbage(repository: Repository, content: bytes) -> None:
+    weights_of(repository).write_bytes(content)
+    refused(repository, "is not a safetensors file")
+
+
+def test_a_truncated_file(repository: Repository) -> None:
+    path = weights_of(repository)
+    path.write_bytes(path.read_bytes()[:-100])
+    refused(repository, "is not a safetensors file")
+
+
+def test_an_altered_file_is_known_by_its_checksum(repository: Repository) -> None:
+    path = weights_of(repository)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    record = path.with_name("weights.safetensors.sha256")
+    record.write_text(f"{digest}  weights.safetensors\n")
+    read(repository)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    refused(
+        repository, rf"weights.safetensors was altered: its SHA-256 is .*, and {record.name} says {digest}"
+    )
+    record.write_text("")
+    refused(repository, "says nothing")
+
+
+def test_tensors_that_are_missing_or_too_many(repository: Repository) -> None:
+    path = weights_of(repository)
+    weights = load_file(path)
+    save_file({name: tensor for name, tensor in weights.items() if name != "6.bias"}, path)
+    refused(repository, r"weights.safetensors lacks 6.bias")
+    save_file(weights | {f"extra{number}": torch.zeros(1) for number in range(5)}, path)
+    refused(repository, r"has more than the model: extra0, extra1, extra2 and 2 more")
+
+
+def test_a_wrong_shape(repository: Repository) -> None:
+    path = weights_of(repository)
+    save_file(load_file(path) | {"6.bias": torch.zeros(9)}, path)
+    refused(repository, r"does not fit the model: size mismatch for 6.bias")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers(repository: Repository, value: float) -> None:
+    path = weights_of(repository)
+    save_file(load_file(path) | {"6.bias": torch.tensor([0.0, value, 0.0])}, path)
+    refused(repository, r"6.bias holds NaN or infinity")
+
+
+def test_a_symbolic_link_is_refused(repository: Repository, tmp_path: Path) -> None:
+    path = weights_of(repository)
+    elsewhere = path.rename(tmp_path / "elsewhere")
+    path.symlink_to(elsewhere)
+    refused(repository, "is a symbolic link")
+    (repository.path / "linked").symlink_to(repository.path / "small")
+    with pytest.raises(ManifestError, match="is a symbolic link"):
+        ModelFolder(repository.path / "linked").manifest()
+
+
+def test_folders_and_versions_are_told_from_the_rest(repository: Repository) -> None:
+    for version in (1, 2, 10):
+        repository.add(version=version)
+    for other in ("v3", "03", "tmp", ".4"):
+        (repository.path / "small" / other).mkdir()
+    (repository.path / ".hidden").mkdir()
+    (repository.path / "notes.txt").write_text("")
+    (folder,) = model_folders(repository.path)
+    assert folder.versions() == [1, 2, 10]
+
+
+@pytest.mark.parametrize("name", ["-x", "a b", "ä", "_x"])
+def test_a_name_that_is_none(repository: Repository, name: str) -> None:
+    repository.add(name)
+    with pytest.raises(ManifestError, match="a model's name must match"):
+        ModelFolder(repository.path / name).manifest()
+
+
+@pytest.mark.parametrize(
+    ("factory", "allowed", "message"),
+    [
+        ("os:system", ("networks",), "is not in an allowed package .networks.; .* UNSURE_FACTORIES"),
+        ("networks_evil:build", ("networks",), "is not in an allowed package"),
+        ("networks:mlp", (), "is not in an allowed package .none."),
+        ("networks:nowhere", ("networks",), "networks defines no function nowhere"),
+        ("networks:torch", ("networks",), "networks defines no function torch"),
+        ("networks.more:build", ("networks",), "importing networks.more raised"),
+        ("networks:SAMPLED", ("networks",), "networks defines no function SAMPLED"),
+    ],
+)
+def test_a_factory_outside_the_list_is_never_called(
+    factory: str, allowed: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(FactoryError, match=message):
+        build(FactorySource(factory), allowed)
+
+
+def test_a_factory_that_raises_says_so_with_its_arguments() -> None:
+    with pytest.raises(
+        FactoryError, match=r"networks:mlp with source.arguments {'depth': 3} raised TypeError"
+    ):
+        build(FactorySource("networks:mlp", {"depth": 3}), ("networks",))
+
+
+def test_a_factory_must_give_a_module() -> None:
+    with pytest.raises(FactoryError, match=r"gave a str, not a torch.nn.Module"):
+        build(FactorySource("networks:no_module"), ("networks",))

@@ -1,0 +1,133 @@
+"""model.toml: every mistake is named with its file and its key."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomlkit
+
+from service.errors import ManifestError
+from service.repository.manifest import Manifest, read_manifest
+
+GOOD: dict[str, Any] = {
+    "name": "digits",
+    "task": "classification",
+    "source": {"kind": "factory", "factory": "models.zoo.cnn:build", "arguments": {"channels": [16, 32]}},
+    "input": [{"name": "image", "dtype": "float32", "shape": [1, 8, 8]}],
+    "output": {"labels": ["0", "1"], "activation": "softmax", "variance_head": False},
+    "sampling": {"samples": 50, "max_samples": 1000, "seed": 0, "sites": "all"},
+    "policy": {"measure": "predictive_entropy", "threshold": 0.5, "review": True},
+}
+REGRESSION = GOOD | {
+    "task": "regression",
+    "output": {"variance_head": True},
+    "policy": {"measure": "standard_deviation", "threshold": 1},
+}
+
+
+def written(folder: Path, manifest: Mapping[str, Any]) -> Manifest:
+    path = folder / "digits" / "model.toml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(tomlkit.dumps(manifest))
+    return read_manifest(path)
+
+
+def changed(manifest: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
+    table, _, rest = key.partition(".")
+    if not rest:
+        return {**manifest, table: value}
+    if table == "input":
+        return {**manifest, "input": [{**manifest["input"][0], rest: value}]}
+    return {**manifest, table: {**manifest[table], rest: value}}
+
+
+def test_a_good_manifest_is_read_as_it_stands(tmp_path: Path) -> None:
+    manifest = written(tmp_path, GOOD)
+    assert manifest.source.arguments == {"channels": [16, 32]}
+    assert manifest.input[0].shape == (1, 8, 8)
+    assert manifest.logits
+    assert manifest.sampling.max_samples == 1000
+
+
+def test_what_is_left_out_takes_its_default(tmp_path: Path) -> None:
+    short = {key: value for key, value in GOOD.items() if key != "sampling"}
+    manifest = written(tmp_path, short | {"output": {"labels": ["0", "1"]}})
+    assert (manifest.sampling.samples, manifest.sampling.sites, manifest.logits) == (50, "all", True)
+    assert not written(tmp_path, REGRESSION).logits
+    assert not written(tmp_path, changed(GOOD, "output.activation", "none")).logits
+
+
+WRONG: list[tuple[str, Any, str]] = [
+    ("nmae", "x", "unknown key nmae"),
+    ("policy.thresold", 1, "unknown key policy.thresold"),
+    ("source.version", 1, "unknown key source.version"),
+    ("input.size", 1, r"unknown key input\[0\].size"),
+    ("policy", {"measure": "predictive_entropy"}, "missing key policy.threshold"),
+    ("task", "ranking", "task: invalid enum value 'ranking'"),
+    ("source.kind", "pickle", "source.kind: invalid value 'pickle'"),
+    ("source.factory", "models.zoo.cnn", "source.factory: expected `str` matching regex"),
+    ("source.factory", "models.zoo:cnn.build", "source.factory: expected `str` matching regex"),
+    ("input", [], "input: expected `array` of length >= 1"),
+    ("input.dtype", "complex64", r"input\[0\].dtype: invalid enum value 'complex64'"),
+    ("input.shape", [1, -2], r"input\[0\].shape\[1\]: expected `int` >= -1"),
+    ("input.shape", [0], "input.shape: a dimension cannot be 0"),
+    ("output.labels", ["0"], "output.labels: classification needs at least 2"),
+    ("output.labels", ["0", "0"], "output.labels: each may stand once"),
+    ("output.activation", "sigmoid", "output.activation: invalid enum value 'sigmoid'"),
+    ("output.variance_head", True, "output.variance_head: is for regression"),
+    ("sampling.samples", 1, "sampling.samples: expected `int` >= 2"),
+    ("sampling.samples", 2000, "sampling.samples: 2000 is more than sampling.max_samples, 1000"),
+    ("sampling.samples", "50", "sampling.samples: expected `int`, got `str`"),
+    ("sampling.seed", -1, "sampling.seed: expected `int` >= 0"),
+    ("sampling.sites", [], "sampling.sites: an empty list samples nothing"),
+    ("policy.threshold", float("nan"), "policy.threshold: nan is not finite"),
+    ("policy.threshold", float("inf"), "policy.threshold: inf is not finite"),
+    ("name", "letters", "name: 'letters' must be the folder's name, 'digits'"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "message"), WRONG)
+def test_a_wrong_manifest_is_refused_by_file_and_key(
+    tmp_path: Path, key: str, value: Any, message: str
+) -> None:
+    with pytest.raises(ManifestError, match=rf"digits/model.toml: {message}"):
+        written(tmp_path, changed(GOOD, key, value))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("output.labels", ["a", "b"], "output.labels: regression has none"),
+        ("output.activation", "softmax", "output.activation: softmax is for classification"),
+    ],
+)
+def test_regression_has_rules_of_its_own(tmp_path: Path, key: str, value: Any, message: str) -> None:
+    with pytest.raises(ManifestError, match=message):
+        written(tmp_path, changed(REGRESSION, key, value))
+
+
+def test_inputs_have_different_names(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match=r"input.name: each may stand once: image, image"):
+        written(tmp_path, GOOD | {"input": GOOD["input"] * 2})
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"name = ", "is not valid TOML"),
+        (b"\xff\xfe", "is not UTF-8 text"),
+        (b"", "missing key name"),
+        (b"policy = 3\nname='d'", "missing key|expected `object`"),
+    ],
+)
+def test_what_is_no_manifest_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "model.toml"
+    path.write_bytes(content)
+    with pytest.raises(ManifestError, match=f"model.toml:? .*({message})"):
+        read_manifest(path)
+
+
+def test_a_missing_manifest_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="cannot be read: No such file"):
+        read_manifest(tmp_path / "model.toml")

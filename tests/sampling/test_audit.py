@@ -1,0 +1,259 @@
+"""What the audit reports, and what it refuses by name."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from networks import SAMPLED, Named, functional, images, in_a_loop, mlp, plain, shared_twice
+from torch import Tensor, nn
+
+from service.errors import ModelError, ModelRefused
+from service.sampling.engine import Engine
+from service.sampling.sites import Selection
+
+FLOAT = torch.float32
+
+
+def audited(model: nn.Module, shape: Sequence[int] = (6,), selection: Selection = "all") -> Engine:
+    return Engine(model, [list(shape)], [FLOAT], selection)
+
+
+def function(forward: Callable[[nn.Module, Tensor], Tensor], **children: nn.Module) -> nn.Module:
+    return nn.Sequential(nn.Linear(6, 4), Named(forward, **children))
+
+
+def test_sites_are_reported_as_they_are() -> None:
+    report = audited(images(), (2, 8, 8)).report
+    assert [(site.path, site.kind, site.rate, site.mask_shape) for site in report.sites] == [
+        ("3", "dropout2d", 0.3, (1, 8, 1, 1)),
+        ("6", "feature_alpha_dropout", 0.2, (1, 8, 1, 1)),
+        ("9", "dropout", 0.5, (1, 32)),
+    ]
+    shares = [site.share_of_cost for site in report.sites]
+    # Multiplications: 8·8·9·2·8 in the first convolution, 8·8·9·8·8 in the second, 32·3 in the head.
+    first, second, head = 9216, 36864, 96
+    total = first + second + head
+    assert shares == pytest.approx([(second + head) / total, head / total, head / total])
+    assert report.can_sample
+    assert not report.findings
+
+
+@pytest.mark.parametrize(
+    ("model", "names"),
+    [
+        (functional(), ["(model)", "(model):1"]),
+        (shared_twice(), ["drop", "drop:1"]),
+        (in_a_loop(), ["drop", "drop:1", "drop:2"]),
+    ],
+)
+def test_every_call_is_a_site_of_its_own(model: nn.Module, names: list[str]) -> None:
+    assert [site.name for site in audited(model).report.sites] == names
+
+
+def test_sites_without_rows_keep_their_whole_shape() -> None:
+    factory, shapes, dtypes = SAMPLED["dropped_weights"]
+    (site,) = Engine(factory(), shapes, dtypes).report.sites
+    assert site.mask_shape == (3, 6)
+
+
+def test_rows_may_be_any_dimension() -> None:
+    factory, shapes, dtypes = SAMPLED["rows_second"]
+    (site,) = Engine(factory(), shapes, dtypes).report.sites
+    assert site.mask_shape == (5, 1, 6)
+
+
+def test_a_model_without_dropout_can_predict_only() -> None:
+    engine = audited(plain())
+    assert not engine.report.can_sample
+    assert engine.plans is None
+    assert [finding.code for finding in engine.report.findings] == ["no_dropout"]
+
+
+def test_rates_of_zero_and_one_are_told() -> None:
+    model = nn.Sequential(nn.Dropout(0.0), nn.Linear(6, 4), nn.Dropout(1.0), nn.Dropout(0.5), nn.Linear(4, 2))
+    engine = audited(model)
+    assert [(finding.code, finding.site) for finding in engine.report.findings] == [
+        ("rate_zero", "0"),
+        ("rate_one", "2"),
+    ]
+    outputs = torch.cat(list(engine.samples((torch.randn(1, 6),), 0, range(3))))
+    assert torch.equal(outputs, model[4].bias.expand_as(outputs))  # all units of the last layer are gone
+
+
+def test_dropout_that_never_runs_is_told() -> None:
+    model = function(
+        lambda self, x: self.get_submodule("used")(x), used=nn.Dropout(0.3), unused=nn.Dropout(0.4)
+    )
+    report = audited(model).report
+    assert [(idle.path, idle.kind, idle.rate) for idle in report.idle] == [("1.unused", "Dropout", 0.4)]
+    assert [(finding.code, finding.site) for finding in report.findings] == [("never_runs", "1.unused")]
+
+
+@pytest.mark.parametrize(
+    ("selection", "sampled"),
+    [("all", ["2", "5"]), ("head", ["5"]), (["2"], ["2"]), (["[0-3]"], ["2"]), (["*"], ["2", "5"])],
+)
+def test_selected_sites_are_sampled_and_no_others(selection: Selection, sampled: list[str]) -> None:
+    engine = audited(mlp(), selection=selection)
+    assert [site.path for site in engine.report.sites if site.sampled] == sampled
+    rest = [site.path for site in engine.report.sites if not site.sampled]
+    assert [finding.site for finding in engine.report.findings] == rest
+
+
+def test_an_unsampled_site_drops_nothing() -> None:
+    """Only the head's site is sampled: with the head's mask applied by hand, the rest is eval mode."""
+    torch.manual_seed(0)
+    model = mlp()
+    engine = audited(model, selection="head")
+    x = torch.randn(3, 6)
+    (outputs,) = engine.samples((x,), 4, range(1))
+    (site,) = [site for site in engine.report.sites if site.sampled]
+    factors = engine._masks.scales(4, site, range(1), 1)[0]
+    with torch.no_grad():
+        expected = model[6](model[:5](x) * factors)  # the model itself is in eval mode: its dropout is idle
+    assert np.allclose(outputs[0], expected, atol=1e-6)
+
+
+def test_a_pattern_that_names_nothing_is_refused() -> None:
+    with pytest.raises(ModelRefused, match=r"names none of the model's dropout sites: 2, 5"):
+        audited(mlp(), selection=["decoder.*"])
+
+
+def fold_rows(self: nn.Module, x: Tensor) -> Tensor:
+    return F.dropout(x.reshape(-1, 2), 0.5, self.training).reshape(x.shape)
+
+
+def depends_on_neighbours(_self: nn.Module, x: Tensor) -> Tensor:
+    return x - x.mean(0)
+
+
+def counts_calls(self: nn.Module, x: Tensor) -> Tensor:
+    if self.training:
+        self.get_buffer("calls").add_(1)
+    return F.dropout(x, 0.5, self.training)
+
+
+def with_counter() -> nn.Module:
+    model = function(counts_calls)
+    model[1].register_buffer("calls", torch.zeros(1))
+    return model
+
+
+def drawn_elsewhere(self: nn.Module, x: Tensor) -> Tensor:
+    noise = torch.tensor(np.random.default_rng().normal(size=tuple(x.shape)), dtype=x.dtype)
+    return F.dropout(x, 0.5, self.training) + (noise if self.training else 0.0)
+
+
+REFUSED: dict[str, tuple[nn.Module, Sequence[int], str]] = {
+    "attention": (
+        nn.Sequential(nn.TransformerEncoderLayer(6, 2, 8, batch_first=True), nn.Flatten(), nn.Linear(18, 2)),
+        (3, 6),
+        r"aten.bernoulli_.float in 0.self_attn",
+    ),
+    "recurrent": (
+        Named(lambda self, x: self.get_submodule("rnn")(x)[0][:, -1], rnn=nn.LSTM(6, 4, 2, dropout=0.5)),
+        (3, 6),
+        r"aten.bernoulli_.float in rnn\): no dropout site owns it",
+    ),
+    "noise": (
+        function(lambda self, x: x + torch.randn_like(x) if self.training else x),
+        (6,),
+        r"aten.randn_like.default in 1\): no dropout site owns it",
+    ),
+    "stochastic depth": (
+        function(lambda self, x: x * (torch.rand(len(x), 1) >= 0.5) if self.training else x),
+        (6,),
+        r"aten.rand.default in 1\): no dropout site owns it",
+    ),
+    "dropout in eval": (
+        function(lambda _self, x: F.dropout(x, 0.5)),
+        (6,),
+        r"aten.bernoulli_.float in 1\): it runs in eval mode too",
+    ),
+    "folded rows": (function(fold_rows), (6,), r"dropout at 1: rows are folded into dimension 0"),
+    "neighbours": (function(depends_on_neighbours), (6,), r"depends on the rows beside it"),
+    "batch statistics": (
+        nn.Sequential(nn.BatchNorm2d(1, track_running_stats=False), nn.Flatten(), nn.Linear(16, 2)),
+        (1, 4, 4),
+        r"depends on the rows beside it",
+    ),
+    "changing buffer": (with_counter(), (6,), r"buffer 1.calls changes while the model samples"),
+    "drawn elsewhere": (function(drawn_elsewhere), (6,), r"random in a way that torch does not draw"),
+    "raises": (
+        nn.Linear(7, 2),
+        (6,),
+        r"the model failed on made-up rows of shape \(\(6,\),\): RuntimeError: mat1",
+    ),
+    "tuple": (function(lambda _self, x: (x, x)), (6,), r"must return one tensor, and returned tuple"),  # type: ignore[arg-type, return-value]
+    "integers": (function(lambda _self, x: x.long()), (6,), r"must be floating point, and is torch.int64"),
+    "too many dimensions": (function(lambda _self, x: x[:, :, None]), (6,), r"2 rows gave \[2, 4, 1\]"),
+    "rows lost": (function(lambda _self, x: x.sum(0)), (6,), r"2 rows gave \[4\]"),
+}
+
+
+@pytest.mark.parametrize("case", sorted(REFUSED))
+def test_what_cannot_be_served_correctly_is_refused_by_name(case: str) -> None:
+    model, shape, message = REFUSED[case]
+    with pytest.raises(ModelRefused, match=message):
+        audited(model, shape)
+
+
+def test_a_dropout_call_that_was_not_there_at_load_is_an_error_and_not_a_silence() -> None:
+    """Control flow that depends on the data: large rows take another way, with a dropout of its own."""
+
+    def forward(self: nn.Module, x: Tensor) -> Tensor:
+        name = "far" if x.abs().max() > 100 else "near"
+        return self.get_submodule(name)(x)
+
+    engine = audited(function(forward, near=nn.Dropout(0.2), far=nn.Dropout(0.6)))
+    with pytest.raises(ModelError, match=r"dropout at 1.far did not run when the model was loaded"):
+        list(engine.samples((torch.full((1, 6), 1e6),), 0, range(2)))
+
+
+def test_a_rate_that_changes_is_an_error() -> None:
+    model = mlp()
+    engine = audited(model)
+    engine._model.dropping.get_submodule("2").p = 0.9  # type: ignore[assignment]
+    with pytest.raises(ModelError, match=r"dropout at 2 had rate 0.5 at load and now 0.9"):
+        list(engine.samples((torch.randn(1, 6),), 0, range(2)))
+
+
+@pytest.mark.parametrize("row", [0, 2])
+def test_a_row_with_nan_is_named(row: int) -> None:
+    engine = audited(mlp())
+    x = torch.randn(4, 6)
+    x[row, 1] = float("nan")
+    for ask in (lambda: engine.predict((x,)), lambda: list(engine.samples((x,), 0, range(2)))):
+        with pytest.raises(ModelError, match=f"the model gave NaN for row {row}"):
+            ask()
+
+
+def test_what_a_model_raises_is_told_and_its_words_are_kept_apart() -> None:
+    def forward(self: nn.Module, x: Tensor) -> Tensor:
+        if x.max() > 100:
+            raise KeyError("no such token")
+        return F.dropout(x, 0.5, self.training)
+
+    engine = audited(function(forward))
+    for ask in (engine.predict, lambda inputs: list(engine.samples(inputs, 0, range(2)))):
+        with pytest.raises(ModelError, match=r"^the model raised KeyError$") as raised:
+            ask((torch.full((1, 6), 1e6),))
+        assert raised.value.detail == "KeyError: 'no such token'"
+
+
+def test_a_broken_pass_leaves_no_trace() -> None:
+    """After a model has raised in the middle, paths start afresh: the next samples are what they were."""
+
+    def forward(self: nn.Module, x: Tensor) -> Tensor:
+        if x.max() > 100:
+            raise ValueError("too large")
+        return F.dropout(x, 0.5, self.training)
+
+    engine = audited(function(forward))
+    x = torch.randn(2, 6)
+    before = list(engine.samples((x,), 0, range(3)))
+    with pytest.raises(ModelError):
+        list(engine.samples((x + 1e6,), 0, range(3)))
+    assert all(torch.equal(*pair) for pair in zip(before, engine.samples((x,), 0, range(3)), strict=True))
