@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -73,7 +74,19 @@ def serve(settings: Settings) -> None:
         log.info(
             "listening on http://%s:%d, documentation at /docs", f"[{host}]" if ":" in host else host, port
         )
-        uvicorn.Server(config).run(sockets=[listener])
+        server = uvicorn.Server(config)
+        _end_well(server)
+        server.run(sockets=[listener])
+
+
+def _end_well(server: uvicorn.Server) -> None:
+    """Make SIGTERM and SIGINT end in exit status 0: uvicorn sends itself the signal again when it is done."""
+
+    def stop(_signal: int, _frame: object) -> None:
+        server.should_exit = True
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, stop)
 
 
 def _tell_loaded(loading: asyncio.Task[None]) -> None:
@@ -96,9 +109,16 @@ def _device(name: str) -> str:
 
 
 def _listening(host: str, port: int) -> socket.socket:
+    listener = None
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=1024)
-    except (OSError, OverflowError) as cause:
-        reason = getattr(cause, "strerror", None) or cause
-        raise StartError(f"cannot listen on {host}:{port} ({reason}); choose another with --port") from cause
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as cause:
+        if listener is not None:
+            listener.close()
+        raise StartError(
+            f"cannot listen on {host}:{port} ({cause.strerror}); choose another with --host and --port"
+        ) from cause
+    return listener

@@ -51,10 +51,14 @@ def _type(setting: Setting) -> click.ParamType[Any]:
     if setting.kind is Path:
         return click.Path(path_type=Path)
     if setting.kind is int:
-        return click.IntRange(min=int(setting.described.minimum or 0))
+        return click.IntRange(_whole(setting.described.minimum), _whole(setting.described.maximum))
     if setting.kind is float:
-        return click.FloatRange(min=setting.described.minimum)
+        return click.FloatRange(setting.described.minimum, setting.described.maximum)
     return click.STRING
+
+
+def _whole(bound: float | None) -> int | None:
+    return None if bound is None else int(bound)
 
 
 @click.group(cls=Commands)

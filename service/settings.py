@@ -14,10 +14,12 @@ class Described:
     Args:
         text: for people.
         minimum: the least value of a number.
+        maximum: the largest.
     """
 
     text: str
     minimum: float | None = None
+    maximum: float | None = None
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Settings:
         "models.zoo"
     )
     host: Annotated[str, Described("Address to listen on.")] = "127.0.0.1"
-    port: Annotated[int, Described("Port to listen on; 0 for any that is free.", 0)] = 8000
+    port: Annotated[int, Described("Port to listen on; 0 for any that is free.", 0, 65535)] = 8000
     device: Annotated[str, Described("Where models run: cpu, cuda, cuda:1; auto takes a GPU if it can.")] = (
         "auto"
     )

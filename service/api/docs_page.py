@@ -8,7 +8,7 @@ from typing import Any
 Json = dict[str, Any]
 
 _STYLE = """
-:root { color-scheme: light dark; --line: #8884; --quiet: #888; --code: #8881; }
+:root { color-scheme: light dark; --line: #8884; --quiet: light-dark(#666, #aaa); --code: #8881; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1.5rem 1rem; }
 h1, h2 { line-height: 1.2; } h2 { margin-top: 2.5rem; }
 details { border-top: 1px solid var(--line); padding: .5rem 0; }

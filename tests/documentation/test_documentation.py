@@ -1,0 +1,106 @@
+"""Documentation is held to the program: what exists is documented, what is documented exists."""
+
+import importlib.util
+import re
+import subprocess
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from click.testing import CliRunner
+from readme import ROOT
+
+from service.cli import main
+from service.repository.manifest import read_manifest
+from service.settings import settings_table
+
+PAGES = sorted(
+    path
+    for path in ROOT.rglob("*.md")
+    if not any(part.startswith(".") for part in path.relative_to(ROOT).parts)
+)
+
+
+def _write_reference() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("write_reference", ROOT / "docs" / "write_reference.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", sorted(_write_reference().PAGES))
+def test_the_reference_is_what_the_program_says(name: str) -> None:
+    written = (ROOT / "docs" / "reference" / name).read_text("utf-8")
+    assert written == _write_reference().PAGES[name](), "run `make reference`"
+
+
+def test_no_page_of_the_reference_is_left_over() -> None:
+    assert {path.name for path in (ROOT / "docs" / "reference").iterdir()} == set(_write_reference().PAGES)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text("utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_settings_that_are_named_exist(page: Path) -> None:
+    named = set(re.findall(r"UNSURE_[A-Z_]*[A-Z]", page.read_text("utf-8")))
+    assert named <= {setting.variable for setting in settings_table()}
+
+
+def test_the_manifest_of_the_documentation_is_good(tmp_path: Path) -> None:
+    (toml,) = re.findall(
+        r"```toml\n(.*?)```", (ROOT / "docs/model-repository.md").read_text("utf-8"), re.DOTALL
+    )
+    path = tmp_path / "tumours" / "model.toml"
+    path.parent.mkdir()
+    path.write_text(toml)
+    assert read_manifest(path).output.labels == ("malignant", "benign")
+
+
+def test_make_lists_every_command_that_the_readme_names() -> None:
+    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    commands = set(re.findall(r"^make ([a-z-]+)", listed, re.MULTILINE))
+    assert {"serve", "test", "check", "format", "reference", "bench-engine"} <= commands
+    named = set(re.findall(r"`(?:UNSURE_PORT=\d+ )?make ([a-z-]+)`", (ROOT / "README.md").read_text("utf-8")))
+    assert named <= commands
+
+
+def test_the_readmes_map_is_of_this_repository() -> None:
+    table = (ROOT / "README.md").read_text("utf-8").split("## Map")[1].split("##")[0]
+    for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE):
+        for path in re.findall(r"`([^`]+)`", row):
+            assert (ROOT / path).exists(), path
+
+
+def test_the_engines_page_lists_its_files() -> None:
+    folder = ROOT / "service" / "sampling"
+    listed = set(re.findall(r"^\| `(\w+\.py)` \|", (folder / "README.md").read_text("utf-8"), re.MULTILINE))
+    assert listed == {path.name for path in folder.glob("*.py")} - {"__init__.py"}
+
+
+def test_the_architecture_lists_the_rooms() -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+    rooms = {path.stem for path in (ROOT / "service").iterdir() if not path.stem.startswith("_")}
+    assert rooms <= set(re.findall(r"^  (\w+) ", page, re.MULTILINE))
+
+
+def test_every_command_helps_with_an_example() -> None:
+    names = {*main.commands, *(found.name for found in entry_points(group="unsure.commands"))}
+    assert names == {"serve", "train"}
+    for name in names:
+        helped = CliRunner().invoke(main, [name, "--help"])
+        assert helped.exit_code == 0
+        assert f"Example: unsure {name}" in helped.output
+
+
+def test_options_are_the_settings() -> None:
+    helped = CliRunner().invoke(main, ["serve", "--help"], terminal_width=200).output
+    for setting in settings_table():
+        assert setting.option in helped
+        assert f"env var: {setting.variable}" in helped

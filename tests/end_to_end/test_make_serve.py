@@ -1,0 +1,167 @@
+"""`make serve`, as somebody types it: trains, serves a real process, answers the README's calls, stops."""
+
+import json
+import math
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from readme import ROOT, Call, calls
+
+pytestmark = pytest.mark.end_to_end
+
+TRAINING_SECONDS = 240  # the issue's two minutes, doubled: timing belongs to benchmarks
+
+
+class Served:
+    """A server started by `make serve` in a process group of its own.
+
+    Args:
+        folder: for its model repository and its log.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.repository = folder / "models"
+        self.log = folder / "log"
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("UNSURE_")}
+        environment |= {"UNSURE_PORT": str(self.port), "UNSURE_REPOSITORY": str(self.repository)}
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                ["make", "serve"], cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def wait_until_ready(self) -> None:
+        end = time.monotonic() + TRAINING_SECONDS
+        while not self._ready():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < end, self.log.read_text()
+            time.sleep(0.2)
+
+    def _ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/v2/health/ready", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    server = Served(tmp_path_factory.mktemp("serve"))
+    try:
+        server.wait_until_ready()
+        yield server
+    finally:
+        server.stop()
+
+
+def test_the_demo_models_are_as_good_as_they_should_be(served: Served) -> None:
+    """Figures on test rows that training never saw."""
+    least = {"digits": 0.97, "breast-cancer": 0.95, "diabetes": 0.4}
+    for name, figure in least.items():
+        record = json.loads((served.repository / name / "1" / "training.json").read_text())
+        assert record["figures"]["test"]["figure"] >= figure, (name, record["figures"])
+
+
+def test_no_bar_is_drawn_where_nobody_watches(served: Served) -> None:
+    log = served.log.read_text()
+    assert "\r" not in log
+    assert re.search(r"^test +359 +0\.\d{4} +0\.9\d{3}$", log, re.MULTILINE)
+
+
+@pytest.mark.parametrize("call", calls(), ids=lambda call: call.command.split("/v1/models/")[1].split()[0])
+def test_the_readmes_calls_give_the_readmes_answers(served: Served, call: Call) -> None:
+    """The same fields, labels and flags; numbers as near as another processor's training may leave them."""
+    if shutil.which("curl") is None:
+        if "CI" in os.environ:
+            pytest.fail("curl is missing")
+        pytest.skip("curl is not installed")
+    command = call.command.replace("127.0.0.1:8000", f"127.0.0.1:{served.port}")
+    printed = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True).stdout
+    assert_alike(json.loads(printed), json.loads(call.answer), "answer")
+
+
+def assert_alike(given: Any, shown: Any, where: str) -> None:
+    if where.endswith("request_id"):
+        assert re.fullmatch(r"[0-9a-f]{32}", given)
+    elif isinstance(shown, dict):
+        assert given.keys() == shown.keys(), where
+        for key in shown:
+            assert_alike(given[key], shown[key], f"{where}.{key}")
+    elif isinstance(shown, list):
+        assert len(given) == len(shown), where
+        for index, pair in enumerate(zip(given, shown, strict=True)):
+            assert_alike(*pair, f"{where}[{index}]")
+    elif isinstance(shown, float):
+        assert math.isclose(given, shown, rel_tol=0.5, abs_tol=0.1), where
+    elif where.endswith("message"):
+        assert re.sub(r"[\d.]+", "0", given) == re.sub(r"[\d.]+", "0", shown)
+    else:
+        assert given == shown, where
+
+
+def test_a_second_training_adds_a_version_and_keeps_the_first(served: Served, tmp_path: Path) -> None:
+    repository = tmp_path / "models"
+    shutil.copytree(served.repository / "diabetes", repository / "diabetes")
+    manifest = repository / "diabetes" / "model.toml"
+    manifest.write_text(manifest.read_text().replace("threshold = 65", "threshold = 70"))
+    first = (repository / "diabetes" / "1" / "weights.safetensors").read_bytes()
+    command = [
+        str(ROOT / ".venv/bin/unsure"),
+        "train",
+        "diabetes",
+        "--seed",
+        "1",
+        "--repository",
+        str(repository),
+    ]
+    subprocess.run(command, check=True, capture_output=True)
+    second = (repository / "diabetes" / "2" / "weights.safetensors").read_bytes()
+    assert first == (repository / "diabetes" / "1" / "weights.safetensors").read_bytes()
+    assert first != second
+    assert "threshold = 70" in manifest.read_text()
+
+
+def test_serving_again_trains_nothing(served: Served) -> None:
+    """What make would do, without doing it: the folder has models."""
+    environment = os.environ | {"UNSURE_REPOSITORY": str(served.repository)}
+    subprocess.run(["make", "train-demos"], cwd=ROOT, env=environment, check=True, capture_output=True)
+    assert sorted(path.name for path in (served.repository / "digits").iterdir()) == ["1", "model.toml"]
+
+
+def test_an_address_that_is_taken_is_told_in_one_sentence(served: Served) -> None:
+    command = [str(ROOT / ".venv/bin/unsure"), "serve", "--port", str(served.port)]
+    environment = os.environ | {"UNSURE_REPOSITORY": str(served.repository)}
+    failed = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert failed.returncode == 1
+    assert failed.stdout == ""
+    assert failed.stderr == (
+        f"Error: cannot listen on 127.0.0.1:{served.port} (Address already in use); "
+        "choose another with --host and --port\n"
+    )
+
+
+def test_it_stops_when_told_and_answers_what_it_had_accepted(served: Served) -> None:
+    """SIGTERM to the server itself, after everything else: exit status 0, and the log says so."""
+    command = ["pgrep", "-g", str(served.process.pid), "-f", "unsure serve"]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    server = int(found.stdout.split()[-1])
+    os.kill(server, signal.SIGTERM)
+    assert served.process.wait(60) == 0
+    assert "Application shutdown complete" in served.log.read_text()
