@@ -9,6 +9,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from service.errors import ModelRefused
 from service.sampling.discovery import Example, discover
 from service.sampling.interception import ModulePaths
+from service.sampling.kinds import BERNOULLI
 from service.sampling.masks import keep_masks
 from service.sampling.observation import PassObserver, RandomOperation
 from service.sampling.report import DropoutReport, Finding, IdleDropout
@@ -97,6 +98,12 @@ def _check_selection(found: Sequence[Site], selected: Sequence[Site], selection:
         raise ModelRefused(
             f"sampling.sites {list(selection)} names none of the model's dropout sites: {names}"
         )
+    for site in selected:
+        if site.kind == BERNOULLI.name and not site.sampled:
+            raise ModelRefused(
+                f"sampling.sites leaves out {site.name}, whose mask the model draws and scales by itself: it has "
+                "no off; sample it too"
+            )
 
 
 def _check_samples(model: StochasticModel, example: Example, sites: Sequence[Site]) -> None:

@@ -1,7 +1,8 @@
 """Finding the sites of a model by running it.
 
 Two passes with different numbers of rows tell which dimension of each site's input holds the rows: the one
-that changed. All rows share a mask, so it has 1 there.
+that grew. Where it grew by more than one for a row, rows are folded into it with something else, and a pass
+in which one row is another tells how. All rows share a mask, so it holds the parts of one row there.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from service.errors import ModelRefused
 from service.sampling.interception import DropoutCall
 from service.sampling.kinds import Shape
 from service.sampling.observation import PassObserver, RandomOperation
-from service.sampling.sites import Site
+from service.sampling.sites import RowDimension, Site
 from service.sampling.stochastic import Inputs, StochasticModel
 
 Example = Callable[[int], Inputs]  # a number of rows → inputs with so many rows
@@ -55,8 +56,9 @@ def discover(model: StochasticModel, example: Example) -> Discovery:
         raise ModelRefused(
             "which dropout layers run depends on the number of rows; such a model has no sites"
         )
+    finder = _RowFinder(model, example)
     sites = tuple(
-        _site(seen.call, _mask_shape(seen, other), 1 - seen.flops_before / max(1, two.flops))
+        _site(seen, finder.find(seen, other), 1 - seen.flops_before / max(1, two.flops))
         for seen, other in zip(seen_with_two, seen_with_three, strict=True)
     )
     return Discovery(sites, tuple(two.random), _row_bytes(two.made_bytes, three.made_bytes))
@@ -68,44 +70,99 @@ def _walk(model: StochasticModel, inputs: Inputs) -> tuple[list[_SeenCall], Pass
 
     def record(call: DropoutCall) -> Tensor:
         seen.append(_SeenCall(call, tuple(call.arguments.values.shape), observer.flops))
-        return call.arguments.values
+        return call.kind.keep_all(call.arguments.values)
 
     with observer:
         model.intercepted(inputs, record)
     return seen, observer
 
 
-def _site(call: DropoutCall, mask_shape: Shape, share_of_cost: float) -> Site:
+def _site(seen: _SeenCall, rows: RowDimension | None, share_of_cost: float) -> Site:
+    call = seen.call
+    mask_shape = list(call.kind.mask_shape(seen.shape))
+    if rows is not None and mask_shape[rows.index] > 1:
+        mask_shape[rows.index] = rows.parts
     return Site(
         name=call.name,
         path=call.path,
         kind=call.kind.name,
         rate=call.arguments.rate,
-        mask_shape=mask_shape,
+        mask_shape=tuple(mask_shape),
         kept_scale=call.kind.kept_scale(call.arguments.rate),
         share_of_cost=share_of_cost,
+        rows=rows,
     )
 
 
-def _mask_shape(two: _SeenCall, three: _SeenCall) -> Shape:
-    """One sample's mask: as torch would draw it, but with 1 in the dimension of the rows."""
-    name = two.call.name
-    changed = [
-        axis for axis, sizes in enumerate(zip(two.shape, three.shape, strict=False)) if sizes[0] != sizes[1]
-    ]
-    if len(two.shape) != len(three.shape) or len(changed) > 1:
-        raise ModelRefused(
-            f"dropout at {name}: its input has no one dimension of rows: {two.shape}, {three.shape}"
-        )
-    mask = list(two.call.kind.mask_shape(two.shape))
-    for axis in changed:  # none where weights are dropped: they have no rows
-        if (two.shape[axis], three.shape[axis]) != (2, 3):
+class _RowFinder:
+    """Tells where the inputs of dropout calls hold the rows.
+
+    Args:
+        model: is run again where the shapes do not tell.
+        example: makes rows.
+    """
+
+    def __init__(self, model: StochasticModel, example: Example) -> None:
+        self._model = model
+        self._example = example
+
+    def find(self, two: _SeenCall, three: _SeenCall) -> RowDimension | None:
+        """Compare what one call met in passes of two and of three rows: the rows are where it grew."""
+        name = two.call.name
+        sizes = list(zip(two.shape, three.shape, strict=False))
+        grown = [index for index, (less, more) in enumerate(sizes) if less != more]
+        if len(two.shape) != len(three.shape) or len(grown) > 1:
             raise ModelRefused(
-                f"dropout at {name}: rows are folded into dimension {axis} of its input: with 2 rows it is "
-                f"{two.shape}, with 3 {three.shape}; keep rows in a dimension of their own"
+                f"dropout at {name}: its input has no one dimension of rows: {two.shape}, {three.shape}"
             )
-        mask[axis] = 1
-    return tuple(mask)
+        if not grown:
+            return None
+        (index,) = grown
+        parts, rest = divmod(two.shape[index], 2)
+        if rest or three.shape[index] != 3 * parts:
+            raise ModelRefused(
+                f"dropout at {name}: dimension {index} does not grow by rows: {two.shape}, {three.shape}"
+            )
+        return RowDimension(index, parts, together=parts == 1 or self._lie_together(name, index, parts))
+
+    def _lie_together(self, name: str, index: int, parts: int) -> bool:
+        """Change the second of three rows, and see which entries of the folded dimension change."""
+        changed = self._changed_entries(name, index)
+        beside = set(range(parts, 2 * parts))
+        apart = set(range(1, 3 * parts, 3))
+        if changed and changed <= beside and not changed <= apart:
+            return True
+        if changed and changed <= apart and not changed <= beside:
+            return False
+        raise ModelRefused(
+            f"dropout at {name}: rows are folded into dimension {index} of its input, and it does not show "
+            "which entries are whose; keep rows in a dimension of their own"
+        )
+
+    def _changed_entries(self, name: str, index: int) -> set[int]:
+        rows = self._example(3)
+        others = tuple(tensor.clone() for tensor in rows)
+        for tensor, other in zip(others, _other_rows(self._example), strict=True):
+            tensor[1] = other
+        first, second = (self._met(name, inputs) for inputs in (rows, others))
+        differs = (first != second).movedim(index, 0).flatten(1).any(1)
+        return set(differs.nonzero().flatten().tolist())
+
+    def _met(self, name: str, inputs: Inputs) -> Tensor:
+        met: list[Tensor] = []
+
+        def record(call: DropoutCall) -> Tensor:
+            if call.name == name:
+                met.append(call.arguments.values.clone())
+            return call.kind.keep_all(call.arguments.values)
+
+        self._model.intercepted(inputs, record)
+        return met[0]
+
+
+def _other_rows(example: Example) -> Inputs:
+    """Rows of an example of its own, for the place of others."""
+    return tuple(tensor[-1] for tensor in example(5))
 
 
 def _row_bytes(two: Sequence[int], three: Sequence[int]) -> int:

@@ -6,13 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
-from service.sampling.kinds import KINDS, Arguments, Kind, arguments
+from service.sampling.composites import COMPOSITES, REOPENED
+from service.sampling.kinds import BERNOULLI, KINDS, Arguments, Kind, arguments
 
 OUTERMOST = "(model)"
+
+BERNOULLIS = frozenset({Tensor.bernoulli_})
+"""Functions that fill a tensor with a mask, for the model to use."""
 
 
 class ModulePaths:
@@ -91,22 +96,42 @@ class DropoutPass(TorchFunctionMode):
         self._answer = answer
         self._calls: Counter[str] = Counter()
 
-    def __enter__(self) -> "DropoutPass":
-        self._paths.restart()
-        super().__enter__()
-        return self
-
     def __torch_function__(
         self, func: Callable[..., Any], _types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        kind = KINDS.get(func)
-        if kind is None:
-            return func(*args, **(kwargs or {}))
-        given = arguments(kind, args, kwargs or {})
+        given = kwargs or {}
+        if func in KINDS:
+            return self._dropped(KINDS[func], arguments(KINDS[func], args, given))
+        if func in BERNOULLIS:
+            return self._drawn(func, args, given)
+        if func in COMPOSITES and _drops(args, given):
+            return COMPOSITES[func](self._attention_weights, *args, **given)
+        if func in REOPENED:
+            with self:
+                return REOPENED[func](*args, **given)
+        return func(*args, **given)
+
+    def _dropped(self, kind: Kind, given: Arguments) -> Tensor:
         return self._answer(self._call(kind, given)) if given.training else given.values
+
+    def _attention_weights(self, values: Tensor, rate: float) -> Tensor:
+        return self._dropped(KINDS[F.dropout], Arguments(values, rate, training=True, in_place=False))
+
+    def _drawn(self, func: Callable[..., Any], args: tuple[Any, ...], given: dict[str, Any]) -> Any:
+        """Answer a draw whose probability is a number; any other goes on, and is found to be nobody's."""
+        probability = args[1] if len(args) > 1 else given.get("p", 0.5)
+        if not isinstance(probability, float):
+            return func(*args, **given)
+        return self._dropped(BERNOULLI, Arguments(args[0], 1 - probability, training=True, in_place=True))
 
     def _call(self, kind: Kind, given: Arguments) -> DropoutCall:
         path = self._paths.current
         earlier = self._calls[path]
         self._calls[path] += 1
         return DropoutCall(f"{path}:{earlier}" if earlier else path, path, kind, given)
+
+
+def _drops(args: tuple[Any, ...], given: dict[str, Any]) -> bool:
+    """Tell whether a call of scaled_dot_product_attention has a rate above 0: it is its fifth argument."""
+    rate = args[4] if len(args) > 4 else given.get("dropout_p", 0.0)
+    return bool(rate > 0)

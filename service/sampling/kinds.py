@@ -4,6 +4,7 @@ Every kind is affine in the factors s of its mask (0 where dropped, `kept_scale`
 
     dropout, dropout1d…3d          y = x·s                                    kept_scale = 1 / (1 - p)
     alpha, feature alpha dropout   y = (x + α)·s - α·a·(1 - p)                kept_scale = a
+    bernoulli                      y = s: the mask itself, for the model      kept_scale = 1
 
 with α = 1.7580993408473766, the negative of where SELU saturates, and a = (1 - p)^-½ (1 + p·α²)^-½, which
 keeps mean and variance (Klambauer et al. 2017, "Self-normalizing neural networks", eq. 8). With p = 1
@@ -32,21 +33,31 @@ class Kind:
         mask_shape: an input's shape to the shape of its mask, which broadcasts over the input.
         alpha: whether dropped units take SELU's saturation value instead of zero.
         on_by_default: the function's default for its argument `training`.
+        draws: whether it gives the mask itself, of ones and zeros, instead of dropping from its input.
     """
 
     name: str
     mask_shape: Callable[[Shape], Shape]
     alpha: bool = False
     on_by_default: bool = True
+    draws: bool = False
 
     def kept_scale(self, rate: float) -> float:
         """The factor of a kept unit, for a rate from 0 to 1."""
+        if self.draws:
+            return 1.0
         if rate == 1:
             return 0.0
         return _alpha_scale(rate) if self.alpha else 1 / (1 - rate)
 
+    def keep_all(self, values: Tensor) -> Tensor:
+        """Give what a call gives where nothing is dropped."""
+        return values.new_ones(values.shape) if self.draws else values
+
     def apply(self, values: Tensor, scales: Tensor, rate: float) -> Tensor:
         """Drop: `values` of any shape, `scales` broadcasting over it, the rate they were drawn with."""
+        if self.draws:
+            return scales.to(values.dtype).expand(values.shape).clone()  # the model may write into it
         if self.alpha and rate < 1:
             return (values + _ALPHA) * scales - _ALPHA * _alpha_scale(rate) * (1 - rate)
         return values * scales
@@ -104,3 +115,6 @@ KINDS: dict[Callable[..., Tensor], Kind] = {
     F.alpha_dropout: Kind("alpha_dropout", _every_element, alpha=True, on_by_default=False),
     F.feature_alpha_dropout: Kind("feature_alpha_dropout", _every_channel, alpha=True, on_by_default=False),
 }
+
+BERNOULLI = Kind("bernoulli", _every_element, draws=True)
+"""A mask that the model draws and multiplies with itself, as stochastic depth does (Huang et al. 2016)."""

@@ -44,7 +44,7 @@ class PassObserver(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, _types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        if torch.Tag.nondeterministic_seeded in func.tags:
+        if torch.Tag.nondeterministic_seeded in func.tags and not _turned_off(func, args, kwargs or {}):
             self.random.append(RandomOperation(str(func), self._paths.current))
         made = func(*args, **(kwargs or {}))
         if isinstance(made, Tensor):
@@ -52,3 +52,15 @@ class PassObserver(TorchDispatchMode):
         if func.overloadpacket in flop_registry:
             self.flops += flop_registry[func.overloadpacket](*args, **(kwargs or {}), out_val=made)
         return made
+
+
+# An operation that may be random is not where one of its arguments says so.
+_OFF: dict[str, object] = {"dropout_p": 0.0, "training": False, "train": False}
+
+
+def _turned_off(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    schema = func._schema  # noqa: SLF001  # torch has no public name for what it dispatches on
+    names = [argument.name for argument in schema.arguments]
+    given = {argument.name: argument.default_value for argument in schema.arguments}
+    given |= dict(zip(names, args, strict=False)) | kwargs
+    return any(name in given and given[name] == off for name, off in _OFF.items())

@@ -6,9 +6,40 @@ from fnmatch import fnmatchcase
 from math import prod
 from typing import Literal
 
+from torch import Tensor
+
 Selection = Literal["all", "head"] | Sequence[str]
 
 _FLOAT32_BYTES = 4
+
+
+@dataclass(frozen=True)
+class RowDimension:
+    """Which dimension of a site's input holds the rows, and how.
+
+    Args:
+        index: of the dimension.
+        parts: how many of its entries belong to each row; more than 1 where a model folds rows and something
+            else into one dimension, as attention does with its heads.
+        together: whether a row's entries lie side by side, or apart by the number of rows.
+    """
+
+    index: int
+    parts: int = 1
+    together: bool = True
+
+    def unfolded(self, values: Tensor) -> Tensor:
+        """Give rows and parts a dimension each."""
+        sizes = (-1, self.parts) if self.together else (self.parts, -1)
+        return values.unflatten(self.index, sizes)
+
+    def for_rows(self, mask: Tensor) -> Tensor:
+        """Give a mask a dimension of 1 where unfolded values have their rows."""
+        return mask.unsqueeze(self.index if self.together else self.index + 1)
+
+    def folded(self, values: Tensor) -> Tensor:
+        """Undo `unfolded`."""
+        return values.flatten(self.index, self.index + 1)
 
 
 @dataclass(frozen=True)
@@ -20,9 +51,10 @@ class Site:
         path: the path of the module in whose forward the call stands; "(model)" for the outermost.
         kind: torch's name of the function.
         rate: the probability that a unit is dropped, 0 to 1.
-        mask_shape: of one sample's mask, with 1 in the place of the rows: all rows share it.
+        mask_shape: of one sample's mask, with the parts of one row where its input has the rows.
         kept_scale: the factor of a unit that is kept.
         share_of_cost: the share of a pass's floating-point operations that run after it, 0 to 1.
+        rows: where its input holds the rows; None where it has none, as where weights are dropped.
         sampled: whether samples drop here; where not, the site does nothing, as in eval mode.
     """
 
@@ -33,12 +65,21 @@ class Site:
     mask_shape: tuple[int, ...]
     kept_scale: float
     share_of_cost: float
+    rows: RowDimension | None
     sampled: bool = True
 
     @property
     def mask_bytes(self) -> int:
         """Memory of one sample's factors."""
         return prod(self.mask_shape) * _FLOAT32_BYTES
+
+    def takes(self, needed: tuple[int, ...]) -> bool:
+        """Tell whether its mask is made for an input whose own mask would have the shape `needed`."""
+        rows = self.rows
+        return len(needed) == len(self.mask_shape) and all(
+            size % rows.parts == 0 or size == 1 if rows and index == rows.index else size == mine
+            for index, (size, mine) in enumerate(zip(needed, self.mask_shape, strict=True))
+        )
 
 
 def select(sites: Sequence[Site], selection: Selection) -> tuple[Site, ...]:

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from service.errors import ModelError
 from service.sampling.interception import DropoutCall, DropoutPass, ModulePaths
-from service.sampling.kinds import Shape
-from service.sampling.sites import Site
+from service.sampling.kinds import Kind
+from service.sampling.sites import RowDimension, Site
 from service.sampling.trees import dropping_tree, predicting_tree
 
 Inputs = tuple[Tensor, ...]
@@ -48,20 +48,27 @@ class StochasticModel:
 
         def answer(call: DropoutCall) -> Tensor:
             site = _recognised(call, sites)
-            return _dropped(call, masks[site.name], in_place) if site.sampled else call.arguments.values
+            return _dropped(call, site, masks[site.name], in_place) if site.sampled else call.arguments.values
 
         return self.intercepted(inputs, answer)
 
     def intercepted(self, inputs: Inputs, answer: Callable[[DropoutCall], Tensor]) -> Any:
         """Run one pass of the dropping tree in which `answer` stands for every dropout function."""
+        self.paths.restart()
         with DropoutPass(self.paths, answer):
             return self.dropping(*(tensor.clone() for tensor in inputs))
 
 
-def _dropped(call: DropoutCall, scales: Tensor, in_place: bool) -> Tensor:
+def _dropped(call: DropoutCall, site: Site, scales: Tensor, in_place: bool) -> Tensor:
     given = call.arguments
-    dropped = call.kind.apply(given.values, scales, given.rate)
+    dropped = _applied(call.kind, site.rows, given.values, scales, given.rate)
     return given.values.copy_(dropped) if in_place and given.in_place else dropped
+
+
+def _applied(kind: Kind, rows: RowDimension | None, values: Tensor, scales: Tensor, rate: float) -> Tensor:
+    if rows is None or rows.parts == 1:
+        return kind.apply(values, scales, rate)
+    return rows.folded(kind.apply(rows.unfolded(values), rows.for_rows(scales), rate))
 
 
 def _recognised(call: DropoutCall, sites: Sites) -> Site:
@@ -71,14 +78,8 @@ def _recognised(call: DropoutCall, sites: Sites) -> Site:
         raise ModelError(f"dropout at {call.name} did not run when the model was loaded, so it has no mask")
     if site.rate != call.arguments.rate:
         raise ModelError(f"dropout at {call.name} had rate {site.rate} at load and now {call.arguments.rate}")
-    if not _broadcasts(site.mask_shape, call.kind.mask_shape(tuple(call.arguments.values.shape))):
+    if not site.takes(call.kind.mask_shape(tuple(call.arguments.values.shape))):
         raise ModelError(
             f"dropout at {call.name} met a shape for which its mask {site.mask_shape} is not made"
         )
     return site
-
-
-def _broadcasts(mask_shape: Shape, needed: Shape) -> bool:
-    return len(mask_shape) == len(needed) and all(
-        mine in (1, theirs) for mine, theirs in zip(mask_shape, needed, strict=True)
-    )

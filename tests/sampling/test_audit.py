@@ -64,6 +64,32 @@ def test_rows_may_be_any_dimension() -> None:
     assert site.mask_shape == (5, 1, 6)
 
 
+def test_attention_drops_its_weights_and_is_reported_where_it_is() -> None:
+    """Heads that are folded into the rows are parts of a row's mask."""
+    factory, shapes, dtypes = SAMPLED["encoder"]
+    sites = Engine(factory(), shapes, dtypes).report.sites
+    assert [(site.path, site.rate, site.mask_shape) for site in sites[:4]] == [
+        ("layers.layers.0.self_attn", 0.2, (1, 2, 5, 5)),
+        ("layers.layers.0.dropout1", 0.2, (1, 5, 6)),
+        ("layers.layers.0.dropout", 0.2, (1, 5, 12)),
+        ("layers.layers.0.dropout2", 0.2, (1, 5, 6)),
+    ]
+    assert len(sites) == 8
+    factory, shapes, dtypes = SAMPLED["multihead"]
+    (site,) = Engine(factory(), shapes, dtypes).report.sites
+    assert (site.path, site.mask_shape) == ("attend", (2, 5, 5))
+
+
+def test_a_mask_of_the_models_own_has_one_unit_a_row_and_cannot_be_left_out() -> None:
+    factory, shapes, dtypes = SAMPLED["stochastic_depth"]
+    (site,) = Engine(factory(), shapes, dtypes).report.sites
+    assert (site.path, site.kind, site.mask_shape) == ("(model)", "bernoulli", (1, 1))
+    assert site.rate == pytest.approx(0.2)
+    both = nn.Sequential(factory(), nn.Dropout(0.5))
+    with pytest.raises(ModelRefused, match=r"leaves out 0, whose mask the model draws and scales by itself"):
+        audited(both, selection="head")
+
+
 def test_a_model_without_dropout_can_predict_only() -> None:
     engine = audited(plain())
     assert not engine.report.can_sample
@@ -121,8 +147,10 @@ def test_a_pattern_that_names_nothing_is_refused() -> None:
         audited(mlp(), selection=["decoder.*"])
 
 
-def fold_rows(self: nn.Module, x: Tensor) -> Tensor:
-    return F.dropout(x.reshape(-1, 2), 0.5, self.training).reshape(x.shape)
+def fold_ones(self: nn.Module, x: Tensor) -> Tensor:
+    """What is dropped does not depend on the rows, so nothing shows which entries are whose."""
+    ones = torch.ones(2 * len(x), 2)
+    return x * F.dropout(ones, 0.5, self.training).reshape(-1, 4)
 
 
 def depends_on_neighbours(_self: nn.Module, x: Tensor) -> Tensor:
@@ -147,11 +175,6 @@ def drawn_elsewhere(self: nn.Module, x: Tensor) -> Tensor:
 
 
 REFUSED: dict[str, tuple[nn.Module, Sequence[int], str]] = {
-    "attention": (
-        nn.Sequential(nn.TransformerEncoderLayer(6, 2, 8, batch_first=True), nn.Flatten(), nn.Linear(18, 2)),
-        (3, 6),
-        r"aten.bernoulli_.float in 0.self_attn",
-    ),
     "recurrent": (
         Named(lambda self, x: self.get_submodule("rnn")(x)[0][:, -1], rnn=nn.LSTM(6, 4, 2, dropout=0.5)),
         (3, 6),
@@ -172,7 +195,16 @@ REFUSED: dict[str, tuple[nn.Module, Sequence[int], str]] = {
         (6,),
         r"aten.bernoulli_.float in 1\): it runs in eval mode too",
     ),
-    "folded rows": (function(fold_rows), (6,), r"dropout at 1: rows are folded into dimension 0"),
+    "folded rows of no content": (
+        function(fold_ones),
+        (6,),
+        r"dropout at 1: rows are folded into dimension 0",
+    ),
+    "a probability for each unit": (
+        function(lambda self, x: x * torch.bernoulli(x.sigmoid()) if self.training else x),
+        (6,),
+        r"aten.bernoulli.default in 1\): no dropout site owns it",
+    ),
     "neighbours": (function(depends_on_neighbours), (6,), r"depends on the rows beside it"),
     "batch statistics": (
         nn.Sequential(nn.BatchNorm2d(1, track_running_stats=False), nn.Flatten(), nn.Linear(16, 2)),

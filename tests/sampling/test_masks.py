@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.sampling.masks import MaskStore, keep_masks
-from service.sampling.sites import Site
+from service.sampling.sites import RowDimension, Site
 
 _WORD = 2**64 - 1
 
@@ -91,7 +91,7 @@ def test_no_two_samples_share_a_mask() -> None:
 
 
 def make_site(name: str = "a", units: int = 100, rate: float = 0.5) -> Site:
-    return Site(name, name, "dropout", rate, (1, units), 1 / (1 - rate), 1.0)
+    return Site(name, name, "dropout", rate, (1, units), 1 / (1 - rate), 1.0, RowDimension(0))
 
 
 def expected_scales(seed: int, site: Site, samples: range) -> torch.Tensor:
