@@ -2,6 +2,7 @@
 PYTHON ?= python3
 export UNSURE_REPOSITORY ?= model_repository
 BIN := .venv/bin
+MARKER = $(UNSURE_REPOSITORY)/.training-demos
 
 .DEFAULT_GOAL := help
 .PHONY: help serve train-demos test check format reference bench-engine clean
@@ -12,12 +13,15 @@ help: ## print this list
 serve: train-demos ## install, train the demo models if there are none, serve on 127.0.0.1:8000
 	@$(BIN)/unsure serve
 
+# All three or none: a marker tells that a set was begun, so that an interrupted one is finished.
 train-demos: .venv/installed
-	@for model in digits breast-cancer diabetes; do \
-		if ! ls $(UNSURE_REPOSITORY)/*/model.toml >/dev/null 2>&1 || [ -n "$$training" ]; then \
-			training=yes; $(BIN)/unsure train $$model || exit 1; \
-		fi; \
-	done
+	@mkdir -p "$(UNSURE_REPOSITORY)"
+	@if [ -e "$(MARKER)" ] || ! ls "$(UNSURE_REPOSITORY)"/*/model.toml >/dev/null 2>&1; then \
+		touch "$(MARKER)" && \
+		for model in digits breast-cancer diabetes; do \
+			[ -e "$(UNSURE_REPOSITORY)/$$model/model.toml" ] || $(BIN)/unsure train $$model || exit 1; \
+		done && rm "$(MARKER)"; \
+	fi
 
 test: .venv/installed ## install if needed, then pass all tests
 	@$(BIN)/python -m pytest

@@ -4,8 +4,9 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from types import FrameType
 
 import torch
 import uvicorn
@@ -52,9 +53,11 @@ def build(settings: Settings) -> Starlette:
         yield
         catalogue.close()
         await scheduler.drain()
-        await loading
+        await asyncio.wait([loading])
 
-    return api(predictor, catalogue, telemetry, settings.max_body_bytes, lifespan)
+    application = api(predictor, catalogue, telemetry, settings.max_body_bytes, lifespan)
+    application.state.close = catalogue.close
+    return application
 
 
 def serve(settings: Settings) -> None:
@@ -63,30 +66,36 @@ def serve(settings: Settings) -> None:
     Raises:
         StartError: the settings name something that is not there, or an address that is taken.
     """
+    application = build(settings)
     config = uvicorn.Config(
-        build(settings),
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=settings.drain_seconds,
+        application, log_config=None, access_log=False, timeout_graceful_shutdown=settings.drain_seconds
     )
     with _listening(settings.host, settings.port) as listener:
         host, port = listener.getsockname()[:2]
-        log.info(
-            "listening on http://%s:%d, documentation at /docs", f"[{host}]" if ":" in host else host, port
-        )
-        server = uvicorn.Server(config)
-        _end_well(server)
-        server.run(sockets=[listener])
+        name = f"[{host}]" if ":" in host else host
+        log.info("listening on http://%s:%d, documentation at /docs", name, port)
+        Server(config, application.state.close).run(sockets=[listener])
 
 
-def _end_well(server: uvicorn.Server) -> None:
-    """Make SIGTERM and SIGINT end in exit status 0: uvicorn sends itself the signal again when it is done."""
+class Server(uvicorn.Server):
+    """Says that it is stopping before it stops, and ends in exit status 0.
 
-    def stop(_signal: int, _frame: object) -> None:
-        server.should_exit = True
+    Args:
+        config: of uvicorn.
+        close: says that it is stopping.
+    """
 
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, stop)
+    def __init__(self, config: uvicorn.Config, close: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._close = close
+        # When uvicorn is done, it sends itself the signal again; by default that would be the exit status.
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, self.handle_exit)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop on a signal."""
+        self._close()
+        super().handle_exit(sig, frame)
 
 
 def _tell_loaded(loading: asyncio.Task[None]) -> None:
@@ -102,9 +111,11 @@ def _device(name: str) -> str:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         torch.empty(0, device=name)
+        # A row alone and the same row in a batch must agree to single precision on a GPU too.
+        torch.backends.cudnn.allow_tf32 = False
     except (RuntimeError, AssertionError, NotImplementedError) as cause:  # torch has no one error for this
         reason = str(cause).splitlines()[0]
-        raise StartError(f"the device {name!r} is not to be had here ({reason}); try --device cpu") from cause
+        raise StartError(f"the device {name!r} is not available here ({reason}); try --device cpu") from cause
     return name
 
 

@@ -27,7 +27,7 @@ NAMES = ("digits", "breast-cancer", "diabetes")
 )
 @click.option(
     "--seed",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, 2**64 - 1),
     default=0,
     show_default=True,
     help="Of the splits, the first weights, the batches and the dropout.",

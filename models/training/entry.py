@@ -52,7 +52,6 @@ def write_version(
     """
     folder = repository / manifest["name"]
     folder.mkdir(parents=True, exist_ok=True)
-    _write_manifest(folder / MANIFEST, manifest)
     version = folder / str(max(_versions(folder), default=0) + 1)
     with _appearing(version) as hidden:
         save_model(model, str(hidden / WEIGHTS))
@@ -63,6 +62,7 @@ def write_version(
             hidden / CALIBRATION_ROWS, inputs=calibration.inputs.numpy(), targets=calibration.targets.numpy()
         )
         (hidden / FIGURES).write_text(json.dumps(figures, indent=2) + "\n")
+    _write_manifest(folder / MANIFEST, manifest)  # last: what has a manifest has weights
     return version
 
 

@@ -1,5 +1,6 @@
 """The faces as one ASGI application, and what surrounds every exchange."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -18,7 +19,7 @@ from service.api.failures import INTERNAL_ERROR, METHOD_NOT_ALLOWED, failed, fai
 from service.api.inference_protocol import ProtocolFace
 from service.api.native import NativeFace
 from service.api.operational import OperationalFace
-from service.errors import ModelError, NotFound, RequestError
+from service.errors import DeadlineExceeded, ModelError, NotFound, RequestError, Unavailable
 from service.predictor.catalogue import Catalogue
 from service.predictor.predictor import Predictor
 from service.telemetry.metrics import Telemetry
@@ -71,6 +72,11 @@ class Envelope:
             await self._app(scope, receive, exchange.send)
         except ClientDisconnect:
             log.debug("request %s: the client left before its body was here", exchange.request_id)
+        except asyncio.CancelledError:  # the server stops, and the time for accepted requests is over
+            if exchange.begun:
+                raise
+            stopped = Unavailable("the server stopped before the answer was ready; ask another, or again")
+            await failed(stopped, exchange.request_id)(scope, receive, exchange.send)
         except Exception:
             log.exception("request %s failed: %s %s", exchange.request_id, scope["method"], scope["path"])
             if not exchange.begun:
@@ -99,10 +105,7 @@ class _Exchange:
 async def _failure(request: Request, error: Exception) -> Response:
     """Answer what a handler, or the routing, has raised."""
     if isinstance(error, RequestError):
-        if isinstance(error, ModelError):
-            log.error(
-                "request %s: %s %s", request_id(request.scope), error, error.detail, exc_info=error.__cause__
-            )
+        _tell(error, request_id(request.scope))
         return failed(error, request_id(request.scope))
     if isinstance(error, HTTPException) and error.status_code == METHOD_NOT_ALLOWED.status:
         allowed = (error.headers or {}).get("Allow", "")
@@ -113,3 +116,12 @@ async def _failure(request: Request, error: Exception) -> Response:
         response.headers["Allow"] = allowed
         return response
     return failed(NotFound(f"there is no path {request.url.path}; see /docs"), request_id(request.scope))
+
+
+def _tell(error: RequestError, identifier: str) -> None:
+    """Log an error under its request's identifier: a client's own only for who looks closely."""
+    if isinstance(error, ModelError):
+        log.error("request %s: %s: %s", identifier, error, error.detail, exc_info=error.__cause__)
+    else:
+        level = logging.WARNING if isinstance(error, DeadlineExceeded) else logging.DEBUG
+        log.log(level, "request %s: %s: %s", identifier, error.code, error)

@@ -16,6 +16,7 @@ Body = TypeVar("Body")
 REQUEST_ID_HEADER = "X-Request-ID"
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_VERSION = re.compile(r"0|[1-9][0-9]{0,17}")
 _NOT_JSON = re.compile(rb"NaN|-?Infinity")
 
 
@@ -69,8 +70,8 @@ def version_number(request: Request) -> int | None:
     version: str | None = request.path_params.get("version")
     if version is None:
         return None
-    if not (version.isascii() and version.isdigit()):
-        raise NotFound(f"a version is a number, and {version!r} is none")
+    if not _VERSION.fullmatch(version):
+        raise NotFound(f"a version is a number, and {version[:40]!r} is none")
     return int(version)
 
 

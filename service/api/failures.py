@@ -1,8 +1,10 @@
 """Errors on the wire: one shape on every path, and the only place that knows status codes."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 from starlette.responses import Response
 
 from service.errors import (
@@ -60,22 +62,21 @@ FAILURES = tuple(
 
 
 class ErrorBody(msgspec.Struct):
-    """The body of every error.
+    """The body of every error."""
 
-    Args:
-        error: what happened, the value, and the way out.
-        code: which case, for programs.
-        request_id: the request, as in the server's log.
-    """
-
-    error: str
-    code: str
-    request_id: str
+    error: Annotated[str, Meta(description="What happened, the value, and the way out.")]
+    code: Annotated[str, Meta(description="Which case, for programs.")]
+    request_id: Annotated[str, Meta(description="Stands beside it in the server's log.")]
 
 
-def status_of(error: RequestError) -> int:
-    """Give the status code of an error."""
-    return next(status for kind, status in _STATUSES.items() if isinstance(error, kind))
+CLIENT_LEFT = 499
+"""Counted, and sent to nobody: the client had left before its answer was there."""
+
+
+def status_of(error: Exception) -> int:
+    """Give the status code of an error; one that nobody raised on purpose is a fault of the server."""
+    kinds = (status for kind, status in _STATUSES.items() if isinstance(error, kind))
+    return next(kinds, INTERNAL_ERROR.status)
 
 
 def failed(error: RequestError, request_id: str) -> Response:

@@ -5,11 +5,11 @@ from time import perf_counter
 from typing import Literal
 
 from msgspec import UNSET, UnsetType
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from service.api.exchange import decode, read_body, reply, request_id, version_number
-from service.api.failures import INTERNAL_ERROR, status_of
+from service.api.failures import CLIENT_LEFT, status_of
 from service.api.model_views import (
     DropoutReply,
     ModelList,
@@ -35,7 +35,6 @@ from service.errors import (
     NoDropout,
     NotFound,
     Overloaded,
-    RequestError,
     TooLarge,
     Unavailable,
 )
@@ -158,11 +157,13 @@ class NativeFace:
     ) -> Response:
         """Answer, and count the answer whatever it is."""
         start = perf_counter()
-        status = INTERNAL_ERROR.status
+        status = CLIENT_LEFT
         try:
             response = await answer(request)
             status = response.status_code
-        except RequestError as error:
+        except ClientDisconnect:
+            raise
+        except Exception as error:
             status = status_of(error)
             raise
         else:

@@ -87,4 +87,15 @@ def _schemas(operations: Iterable[Operation]) -> Json:
         kinds |= dict.fromkeys(operation.replies)
         if operation.body is not None:
             kinds[operation.body] = None
-    return msgspec.json.schema_components(kinds, ref_template=_REFERENCE)[1]
+    schemas = msgspec.json.schema_components(kinds, ref_template=_REFERENCE)[1]
+    return {name: _tidied(schema) for name, schema in schemas.items()}
+
+
+def _tidied(schema: Json) -> Json:
+    """Take the first paragraph of a docstring, and give fields of several types their one description."""
+    schema = schema | {"description": schema.get("description", "").split("\n\n")[0]}
+    for field in schema.get("properties", {}).values():
+        for choice in field.get("anyOf", []):
+            if "description" in choice:
+                field["description"] = choice.pop("description")
+    return schema

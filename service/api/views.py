@@ -30,7 +30,7 @@ from service.predictor.answers import (
     ValuePrediction,
 )
 from service.uncertainty.classification import ClassificationMeasures
-from service.uncertainty.regression import INTERVAL_LEVEL, INTERVAL_METHOD, RegressionMeasures
+from service.uncertainty.regression import INTERVAL_LEVEL, RegressionMeasures
 
 
 def predict_reply(answer: PredictionAnswer, request_id: str) -> ClassPredictions | ValuePredictions:
@@ -114,7 +114,7 @@ def _value_results(measures: RegressionMeasures, answer: UncertaintyAnswer) -> l
     noise = measures.aleatoric_variance
     noises = [None] * len(answer.flags) if noise is None else noise.tolist()
     intervals = [
-        Interval(INTERVAL_LEVEL, *bounds, INTERVAL_METHOD)
+        Interval(INTERVAL_LEVEL, *bounds, measures.interval_method)
         for bounds in zip(lower.tolist(), upper.tolist(), strict=True)
     ]
     return [

@@ -43,9 +43,7 @@ class UncertaintyBody(Struct, forbid_unknown_fields=True):
         list[Literal["samples", "quantiles"]],
         Meta(description="What to give besides: raw samples, quantiles."),
     ] = []
-    review: Annotated[bool, Meta(description="Whether flagged rows enter the review queue.")] | UnsetType = (
-        UNSET
-    )
+    review: Annotated[bool, Meta(description="No effect yet: there is no review queue.")] | UnsetType = UNSET
 
 
 class ClassRow(Struct):

@@ -161,36 +161,40 @@ class Catalogue:
             if not self.closed:
                 self._load(folder, self._entries[folder.name])
         self._complete = True
+        ready = sum(bool(entry.versions) for entry in self._entries.values())
+        log.info("%d of %d models are ready", ready, len(self._entries))
 
     def _load(self, folder: ModelFolder, entry: Entry) -> None:
         try:
             manifest = folder.manifest()
-            for number in folder.versions():
+            numbers = folder.versions()
+        except Exception as cause:  # noqa: BLE001  # logged by _failed; one model must not stop the others
+            self._failed(entry, UNKNOWN, cause)
+        else:
+            for number in numbers:
                 self._load_version(folder, manifest, number, entry)
-        except LoadError as cause:
-            self._failed(entry, UNKNOWN, str(cause))
         entry.loading = False
 
     def _load_version(self, folder: ModelFolder, manifest: Manifest, number: int, entry: Entry) -> None:
         start = perf_counter()
         try:
             model = serve(folder.read(manifest, number, self._allowed_factories), self._device)
-        except LoadError as cause:
+        except Exception as cause:  # noqa: BLE001  # logged by _failed; one model must not stop the others
             entry.failed.append(number)
-            self._failed(entry, str(number), str(cause))
-        except Exception as cause:  # a fault of ours; it must not take the other models along
-            log.exception("loading %s/%d", entry.name, number)
-            entry.failed.append(number)
-            self._failed(entry, str(number), repr(cause))
+            self._failed(entry, str(number), cause)
         else:
             entry.versions[number] = model
             seconds = perf_counter() - start
             self._telemetry.loaded(entry.name, str(number), seconds)
             _tell(model, seconds)
 
-    def _failed(self, entry: Entry, version: str, problem: str) -> None:
+    def _failed(self, entry: Entry, version: str, cause: Exception) -> None:
         self._telemetry.load_failed(entry.name, version)
-        log.error("model %s cannot be served: %s", entry.name, problem)
+        what = f"model {entry.name}" if version == UNKNOWN else f"version {version} of model {entry.name}"
+        if isinstance(cause, LoadError):
+            log.error("%s cannot be served: %s", what, cause)
+        else:
+            log.error("%s cannot be served, by a fault of the server", what, exc_info=cause)
 
 
 def _tell(model: ServedModel, seconds: float) -> None:
@@ -198,9 +202,12 @@ def _tell(model: ServedModel, seconds: float) -> None:
     log.info("model %s is ready after %.1f s: %s", name, seconds, _summary(model))
     for finding in model.engine.report.findings:
         level = logging.WARNING if finding.severity == "warning" else logging.INFO
-        log.log(level, "model %s: %s: %s", name, finding.site or "dropout", finding.message)
+        about = f"site {finding.site}" if finding.site else "dropout"
+        log.log(level, "model %s: %s: %s", name, about, finding.message)
 
 
 def _summary(model: ServedModel) -> str:
     sites = sum(site.sampled for site in model.engine.report.sites)
-    return f"{sites} dropout sites, plan {model.engine.plan(1).name}" if sites else "no dropout to sample"
+    if not model.engine.report.can_sample:
+        return "no dropout to sample"
+    return f"{sites} dropout site{'s' if sites > 1 else ''}, plan {model.engine.plan(1).name}"

@@ -48,8 +48,11 @@ class InputReader:
         Raises:
             InvalidInput: not this model's inputs.
         """
-        arrays = self._split(inputs)
-        tensors = tuple(reader.read(rows) for reader, rows in zip(self._tensors, arrays, strict=True))
+        try:
+            arrays = self._split(inputs)
+            tensors = tuple(reader.read(rows) for reader, rows in zip(self._tensors, arrays, strict=True))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as cause:
+            raise InvalidInput(f"inputs: {cause}") from cause
         counts = {reader.spec.name: len(rows) for reader, rows in zip(self._tensors, tensors, strict=True)}
         if len(set(counts.values())) > 1:
             raise InvalidInput(f"all inputs must have the same number of rows, and have {counts}")
@@ -110,8 +113,7 @@ class TensorReader:
             return f"{self._named} must be an array of at least one row"
         row = int(indices[0])
         if "length" in what or "`array`" in what:
-            found = _shape(msgspec.json.decode(rows)[row])
-            return f"{self._rows_must()}; row {row} has {found}"
+            return f"{self._rows_must()}; row {row} has {_shape(_any_row(rows, row))}"
         return f"{self._named}: row {row}: {what[0].lower()}{what[1:]}"
 
     def _rows_must(self) -> str:
@@ -132,10 +134,15 @@ def _rows_type(spec: InputSpec) -> Any:
     return Annotated[list[rows], Meta(min_length=1)]
 
 
+def _any_row(rows: bytes, row: int) -> Any:
+    """Decode one row without asking what it should be, and none of its neighbours, which may be worse."""
+    return msgspec.json.decode(msgspec.json.decode(rows, type=list[msgspec.Raw])[row])
+
+
 def _shape(value: Any) -> str:
     """Describe nested lists of unchecked JSON by their shape, as far as they have one."""
     if not isinstance(value, list):
-        return f"no array but {json_type(value)}"
+        return f"no array but {_json_type(value)}"
     sizes = []
     while isinstance(value, list):
         sizes.append(len(value))
@@ -149,7 +156,7 @@ def _length(value: Any) -> int:
     return len(value) if isinstance(value, list) else -1
 
 
-def json_type(value: Any) -> str:
+def _json_type(value: Any) -> str:
     """Name a decoded value's type as JSON does."""
     names = {dict: "an object", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
     return names.get(type(value), "null")

@@ -25,7 +25,6 @@ from service.predictor.catalogue import Catalogue
 from service.predictor.served_model import Draw, ServedModel
 from service.scheduling.scheduler import Caller, Scheduler
 from service.telemetry.metrics import Telemetry
-from service.uncertainty.scores import score
 
 Result = TypeVar("Result")
 
@@ -68,7 +67,7 @@ class Predictor:
         sampled = await self._run(
             model, MC_DROPOUT, rows, lambda caller: model.sample(inputs, draw, caller.check)
         )
-        flags = policy.decide(score(sampled.measures, policy.measure).tolist())
+        flags = policy.decide(sampled.scores.tolist())
         self._count(model, draw, flags)
         return UncertaintyAnswer(
             identity=model.identity,
@@ -76,8 +75,8 @@ class Predictor:
             policy=policy,
             measures=sampled.measures,
             flags=flags,
-            sample_outputs=sampled.outputs if question.include_samples else None,
-            quantiles=sampled.quantiles if question.include_quantiles else None,
+            sample_outputs=sampled.outputs,
+            quantiles=sampled.quantiles,
         )
 
     def _draw(self, question: UncertaintyQuestion, model: ServedModel, rows: int) -> Draw:
@@ -90,14 +89,14 @@ class Predictor:
             raise InvalidInput(
                 f"samples must be from {MIN_SAMPLES} to {sampling.max_samples}, and is {samples}"
             )
-        keep = question.include_samples or question.include_quantiles
         values = rows * samples * model.shown_width
-        if keep and values > self._max_sample_values:
+        if (question.include_samples or question.include_quantiles) and values > self._max_sample_values:
             raise InvalidInput(
                 f"include: {rows} rows of {samples} samples make {values} numbers, more than the "
                 f"{self._max_sample_values} allowed; ask for fewer rows or samples"
             )
-        return Draw(_seed(question, sampling.seed), samples, keep)
+        seed = _seed(question, sampling.seed)
+        return Draw(seed, samples, outputs=question.include_samples, quantiles=question.include_quantiles)
 
     async def _run(
         self, model: ServedModel, mode: str, rows: int, work: Callable[[Caller], Result]

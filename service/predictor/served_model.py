@@ -1,6 +1,6 @@
 """One version of a model, ready to answer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +18,11 @@ from service.repository.manifest import Manifest
 from service.sampling.engine import Engine
 from service.uncertainty.classification import ClassificationMoments, probabilities
 from service.uncertainty.regression import RegressionMoments, values_and_noise
-from service.uncertainty.scores import Measures, score_names
+from service.uncertainty.scores import Measures, score, score_names
 
 _PROBABILITY_ROUNDING = 1e-3
 
+Array = NDArray[Any]
 Inputs = tuple[Tensor, ...]
 
 
@@ -30,14 +31,16 @@ class Draw:
     """Which samples to run, and what to keep of them.
 
     Args:
-        seed: which sub-networks.
+        seed: which networks.
         samples: how many.
-        keep_outputs: whether to keep every sample's output.
+        outputs: whether to keep every sample's output.
+        quantiles: whether to compute quantiles over the samples.
     """
 
     seed: int
     samples: int
-    keep_outputs: bool
+    outputs: bool
+    quantiles: bool
 
 
 @dataclass(frozen=True)
@@ -46,18 +49,15 @@ class Sampled:
 
     Args:
         measures: of all rows.
+        scores: what the policy compares, [rows].
         outputs: probabilities or values, [samples, rows, width], where kept.
+        quantiles: over the samples, by probability, [rows, width], where asked for.
     """
 
     measures: Measures
-    outputs: NDArray[Any] | None
-
-    @property
-    def quantiles(self) -> dict[float, NDArray[np.float64]] | None:
-        """Over the samples, by probability, [rows, width]."""
-        if self.outputs is None:
-            return None
-        return dict(zip(QUANTILES, np.quantile(self.outputs, QUANTILES, axis=0), strict=True))
+    scores: Array
+    outputs: Array | None
+    quantiles: Mapping[float, Array] | None
 
 
 class ServedModel:
@@ -83,6 +83,7 @@ class ServedModel:
             dtypes=[TORCH_DTYPES[tensor.dtype] for tensor in manifest.input],
             selection=manifest.sampling.sites,
             device=device,
+            ranges=[tensor.range for tensor in manifest.input],
         )
         self._check_output()
 
@@ -106,16 +107,25 @@ class ServedModel:
         """
         moments = self._moments()
         kept: list[Tensor] = []
+        proceed()
         for outputs in self.engine.samples(inputs, draw.seed, range(draw.samples)):
-            proceed()
+            shown = self._shown(outputs)
             moments.update(outputs)
-            if draw.keep_outputs:
-                kept.append(self._shown(outputs).cpu())
+            if draw.outputs or draw.quantiles:
+                kept.append(shown.cpu())
+            proceed()
         measures = moments.measures()
-        for values in (measures.mean, measures.variance, getattr(measures, "aleatoric_variance", None)):
-            if values is not None:
+        scores = score(measures, self.policy.measure)
+        for values in (*vars(measures).values(), scores):
+            if isinstance(values, np.ndarray):
                 _finite(values)
-        return Sampled(measures, torch.cat(kept).numpy() if kept else None)
+        every = torch.cat(kept).numpy() if kept else None
+        return Sampled(
+            measures,
+            scores,
+            outputs=every if draw.outputs else None,
+            quantiles=_quantiles(every) if draw.quantiles and every is not None else None,
+        )
 
     @property
     def shown_width(self) -> int:
@@ -133,7 +143,17 @@ class ServedModel:
         return values_and_noise(outputs, variance_head=self.manifest.output.variance_head)[0]
 
     def _probabilities(self, outputs: Tensor) -> Tensor:
-        return probabilities(outputs, logits=self.manifest.logits)
+        """Turn outputs into probabilities, or refuse what a model without logits gives in their place."""
+        given = probabilities(outputs, logits=self.manifest.logits)
+        if self.manifest.logits:
+            return given
+        wrong = (outputs < -_PROBABILITY_ROUNDING).any(-1) | (
+            (given.sum(-1) - 1).abs() > _PROBABILITY_ROUNDING
+        )
+        if wrong.any():
+            row = int(wrong.reshape(-1, wrong.shape[-1]).any(0).nonzero()[0])
+            raise ModelError(f"the model gave no probabilities for row {row}")
+        return given
 
     def _check_output(self) -> None:
         width, output = self.engine.width, self.manifest.output
@@ -148,11 +168,17 @@ class ServedModel:
 
     def _check_probabilities(self) -> None:
         given = self.engine.predict(self.engine.example(2))
-        if given.min() < 0 or (given.sum(-1) - 1).abs().max() > _PROBABILITY_ROUNDING:
+        try:
+            self._probabilities(given)
+        except ModelError as cause:
             raise ManifestError(
                 'output.activation is "none", but the model gives no probabilities: made-up rows gave '
                 f'{[round(value, 3) for value in given[0, :4].tolist()]}; if these are logits, say "softmax"'
-            )
+            ) from cause
+
+
+def _quantiles(outputs: Array) -> dict[float, Array]:
+    return dict(zip(QUANTILES, np.quantile(outputs, QUANTILES, axis=0), strict=True))
 
 
 def _policy(manifest: Manifest, version: int) -> Policy:
@@ -162,7 +188,7 @@ def _policy(manifest: Manifest, version: int) -> Policy:
     return Policy(manifest.name, version, manifest.policy.measure, manifest.policy.threshold)
 
 
-def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _finite(values: Array) -> Array:
     wrong = ~np.isfinite(values)
     if wrong.any():
         raise ModelError(f"the model gave NaN or infinity for row {int(np.argwhere(wrong)[0][0])}")

@@ -36,7 +36,7 @@ def _function(factory: str, allowed: Sequence[str]) -> Callable[..., object]:
         )
     try:
         function: object = getattr(import_module(module_name), function_name, None)
-    except Exception as cause:
+    except (Exception, SystemExit) as cause:  # a script's exit must not be the server's
         raise FactoryError(f"source.factory {factory}: importing {module_name} raised {cause!r}") from cause
     # What an allowed module has imported is not thereby allowed.
     if not callable(function) or not _is_inside(getattr(function, "__module__", None) or "", allowed):
@@ -51,7 +51,7 @@ def _is_inside(module: str, allowed: Sequence[str]) -> bool:
 def _called(function: Callable[..., object], source: FactorySource) -> object:
     try:
         return function(**source.arguments)
-    except Exception as cause:
+    except (Exception, SystemExit) as cause:
         raise FactoryError(
             f"source.factory {source.factory} with source.arguments {source.arguments} raised "
             f"{type(cause).__name__}: {cause}"

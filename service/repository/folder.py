@@ -49,12 +49,17 @@ class ModelFolder:
         return self.path.name
 
     def versions(self) -> list[int]:
-        """List the version folders, ascending.
+        """List the version folders, the highest first.
 
         Raises:
-            WeightsError: there is none.
+            WeightsError: there is none, or the folder cannot be read.
         """
-        found = sorted(int(path.name) for path in self.path.iterdir() if _is_version(path))
+        try:
+            found = sorted(
+                (int(path.name) for path in self.path.iterdir() if _is_version(path)), reverse=True
+            )
+        except OSError as cause:
+            raise WeightsError(f"{self.path} cannot be read: {cause.strerror}") from cause
         if not found:
             raise WeightsError(
                 f"{self.path} has no version: put the weights into {self.path / '1' / WEIGHTS_FILE}"
@@ -81,6 +86,8 @@ class ModelFolder:
         except LoadError as cause:
             raise type(cause)(f"{self.path / MANIFEST_FILE}: {cause}") from cause
         folder = self.path / str(version)
+        if folder.is_symlink():
+            raise WeightsError(f"{folder} is a symbolic link; a version must lie in the repository itself")
         digest = load_weights(module, folder / WEIGHTS_FILE)
         return ReadModel(manifest, version, module, digest, folder)
 

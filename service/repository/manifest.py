@@ -38,11 +38,14 @@ class InputSpec(Struct, frozen=True, forbid_unknown_fields=True):
         name: of the tensor.
         dtype: of its elements.
         shape: of one row; -1 is any length.
+        range: lowest and highest value of the rows that are made up to check the model when it is loaded;
+            left out, they are standard normal, or 0 and 1 for integers. Requests are not held to it.
     """
 
     name: Annotated[str, Meta(min_length=1)]
     dtype: Dtype
     shape: tuple[Annotated[int, Meta(ge=-1)], ...]
+    range: tuple[float, float] | None = None
 
 
 class OutputSpec(Struct, frozen=True, forbid_unknown_fields=True):
@@ -113,13 +116,15 @@ def read_manifest(path: Path) -> Manifest:
     Raises:
         ManifestError: the text names the file and the key.
     """
+    if path.is_symlink():
+        raise ManifestError(f"{path} is a symbolic link; a model must lie in the repository itself")
     try:
         manifest = msgspec.convert(tomllib.loads(path.read_text("utf-8")), Manifest)
     except OSError as cause:
         raise ManifestError(f"{path} cannot be read: {cause.strerror}") from cause
     except UnicodeDecodeError as cause:
         raise ManifestError(f"{path} is not UTF-8 text") from cause
-    except tomllib.TOMLDecodeError as cause:
+    except (tomllib.TOMLDecodeError, RecursionError) as cause:
         raise ManifestError(f"{path} is not valid TOML: {cause}") from cause
     except msgspec.ValidationError as cause:
         raise ManifestError(f"{path}: {_in_words(str(cause))}") from cause
@@ -155,6 +160,7 @@ def _rules(manifest: Manifest, folder: str) -> list[tuple[bool, str, str]]:
         (manifest.name != folder, "name", f"{manifest.name!r} must be the folder's name, {folder!r}"),
         (len(set(names)) < len(names), "input.name", f"each may stand once: {', '.join(names)}"),
         (any(0 in tensor.shape for tensor in manifest.input), "input.shape", "a dimension cannot be 0"),
+        (not all(_ascends(tensor.range) for tensor in manifest.input), "input.range", "is [lowest, highest]"),
         (classifies and len(output.labels) < 2, "output.labels", "classification needs at least 2"),
         (len(set(output.labels)) < len(output.labels), "output.labels", "each may stand once"),
         (not classifies and bool(output.labels), "output.labels", "regression has none"),
@@ -165,3 +171,7 @@ def _rules(manifest: Manifest, folder: str) -> list[tuple[bool, str, str]]:
         (sampling.sites == (), "sampling.sites", "an empty list samples nothing"),
         (not isfinite(threshold), "policy.threshold", f"{threshold} is not finite"),
     ]
+
+
+def _ascends(limits: tuple[float, float] | None) -> bool:
+    return limits is None or (isfinite(limits[0]) and isfinite(limits[1]) and limits[0] <= limits[1])

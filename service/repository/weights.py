@@ -57,8 +57,10 @@ def _digest(path: Path) -> str:
 
 def _check_recorded(path: Path, digest: str) -> None:
     record = path.with_name(f"{path.name}.sha256")
-    if not record.exists():
+    if not (record.exists() or record.is_symlink()):
         return
+    if record.is_symlink():
+        raise WeightsError(f"{record} is a symbolic link; it must lie in the repository itself")
     recorded = record.read_text("utf-8", errors="replace").split()[:1]
     if recorded != [digest]:
         raise WeightsError(
@@ -87,9 +89,13 @@ def _check_names(path: Path, missing: set[str] | list[str], unexpected: set[str]
 
 
 def _check_finite(path: Path, module: nn.Module) -> None:
-    for name, tensor in module.state_dict().items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+    """Refuse parameters that are no numbers; a buffer may hold infinity, as a mask of attention does."""
+    for name, parameter in module.named_parameters():
+        if not torch.isfinite(parameter).all():
             raise WeightsError(f"{path}: {name} holds NaN or infinity")
+    for name, buffer in module.named_buffers():
+        if buffer.isnan().any():
+            raise WeightsError(f"{path}: {name} holds NaN")
 
 
 def _last_line(cause: Exception) -> str:

@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
 
 import torch
 from torch import Tensor, nn
 
-from service.errors import ModelError, ModelRefused, RequestError
-from service.sampling.audit import audit, one_output
+from service.errors import ModelError, ModelRefused, NoDropout, RequestError
+from service.sampling.audit import audit, one_output, refuse_random
 from service.sampling.discovery import discover
 from service.sampling.example import ExampleRows, Shapes
 from service.sampling.masks import MaskStore
@@ -48,6 +49,11 @@ class Layout:
     sites: Mapping[str, Site]
     row_bytes: int
 
+    @property
+    def sampled(self) -> list[Site]:
+        """The sites that samples drop at."""
+        return [site for site in self.sites.values() if site.sampled]
+
 
 class Engine:
     """Predictions and samples of one model.
@@ -59,6 +65,7 @@ class Engine:
         selection: which sites to sample.
         device: where to run.
         budgets: what it may take.
+        ranges: of the values of made-up rows, per argument of forward; None for the usual.
 
     Attributes:
         example: makes the rows that the passes at load ran on.
@@ -78,11 +85,12 @@ class Engine:
         selection: Selection = "all",
         device: torch.device | str = "cpu",
         budgets: Budgets | None = None,
+        ranges: Sequence[tuple[float, float] | None] | None = None,
     ) -> None:
         self.device = torch.device(device)
         self._budgets = budgets or Budgets()
         self._selection = selection
-        self.example = ExampleRows(shapes, dtypes, self.device)
+        self.example = ExampleRows(shapes, dtypes, self.device, ranges)
         self._model = StochasticModel(model.to(self.device))
         self._masks = MaskStore(self._budgets.masks_bytes, self.device)
         self._layout = lru_cache(_KNOWN_SHAPES)(self._discover)
@@ -95,7 +103,7 @@ class Engine:
         except Exception as cause:
             error = _model_error(cause)
             words = getattr(error, "detail", "") or str(error)
-            rows = f"made-up rows of shape {self.example.shapes}"
+            rows = f"made-up rows of shape {_words(self.example.shapes)}"
             raise ModelRefused(f"the model failed on {rows}: {words}") from cause
 
     def predict(self, inputs: Inputs) -> Tensor:
@@ -111,40 +119,68 @@ class Engine:
             ModelError: the model raised, or gave NaN or a wrong shape.
         """
         placed = self._placed(inputs)
-        blocks = self._blocks(placed, self._layout(_row_shapes(placed)))
+        blocks = self._blocks(placed, self._predicted_row_bytes(placed))
         return _checked(torch.cat([self._predicted(block) for block in blocks]))
 
-    def samples(self, inputs: Inputs, seed: int, samples: range) -> Iterator[Tensor]:
-        """Run thinned sub-networks, a chunk of samples at a time.
+    def samples(
+        self, inputs: Inputs, seed: int, samples: range, plan: Plan | None = None
+    ) -> Iterator[Tensor]:
+        """Run thinned networks, a chunk of samples at a time.
 
         Args:
             inputs: one tensor per argument of forward, [rows, …].
-            seed: chooses the sub-networks, 0 to 2**64 - 1.
+            seed: chooses the networks, 0 to 2**64 - 1.
             samples: which ones, a range of step 1; sample t of a seed is the same in every range.
+            plan: how to run them; left out, as measured at load.
 
         Yields:
             [samples in this chunk, rows, width], on the engine's device, in order.
 
         Raises:
+            NoDropout: there is nothing to sample with rows of this shape.
             ModelError: the model raised, or gave NaN or a wrong shape.
         """
         placed = self._placed(inputs)
-        layout = self._layout(_row_shapes(placed))
-        blocks = self._blocks(placed, layout)
-        step = max(1, self._budgets.chunk_bytes // (len(blocks[0][0]) * layout.row_bytes))
+        layout = self._layout_of(placed)
+        blocks = self._blocks(placed, layout.row_bytes)
+        block_rows = len(blocks[0][0])
+        chosen = plan or self.plan(block_rows)
+        step = max(1, self._budgets.chunk_bytes // (block_rows * layout.row_bytes))
+        kept_samples = samples.stop if self._masks.worth_keeping(layout.sampled, samples.stop) else 0
         for start in range(samples.start, samples.stop, step):
             chunk = range(start, min(start + step, samples.stop))
-            masks = self._drawn(layout, seed, chunk, samples.stop)
-            yield _checked(torch.cat([self._sampled(block, layout, masks) for block in blocks], dim=1))
+            masks = self._drawn(layout, seed, chunk, kept_samples)
+            yield _checked(
+                torch.cat([self._sampled(block, layout, masks, chosen) for block in blocks], dim=1)
+            )
 
     def plan(self, rows: int) -> Plan:
         """Give the plan that samples so many rows."""
         return self.plans.plan(rows) if self.plans else LOOP
 
-    def _blocks(self, inputs: Inputs, layout: Layout) -> list[Inputs]:
-        """Cut rows so that one sample of a block fits the budget."""
-        rows = max(1, self._budgets.chunk_bytes // layout.row_bytes)
+    def _blocks(self, inputs: Inputs, row_bytes: int) -> list[Inputs]:
+        """Cut rows so that one pass of a block fits the budget."""
+        rows = max(1, self._budgets.chunk_bytes // row_bytes)
         return list(zip(*(tensor.split(rows) for tensor in inputs), strict=True))
+
+    def _predicted_row_bytes(self, inputs: Inputs) -> int:
+        """Estimate what a row takes from what a made-up one took: nothing need be run to find out."""
+        made_up, given = (
+            sum(prod(shape) for shape in shapes) for shapes in (self.example.shapes, _row_shapes(inputs))
+        )
+        return max(1, self._layout(self.example.shapes).row_bytes * given // max(1, made_up))
+
+    def _layout_of(self, inputs: Inputs) -> Layout:
+        """Look at rows of a shape for the first time, or remember it."""
+        try:
+            layout = self._layout(_row_shapes(inputs))
+        except Exception as cause:
+            raise _model_error(cause) from cause
+        if not layout.sampled:
+            raise NoDropout(
+                f"with rows of shape {_words(_row_shapes(inputs))} the model has nothing to sample"
+            )
+        return layout
 
     @torch.inference_mode()
     def _predicted(self, inputs: Inputs) -> Tensor:
@@ -153,15 +189,14 @@ class Engine:
         except Exception as cause:
             raise _model_error(cause) from cause
 
-    def _drawn(self, layout: Layout, seed: int, samples: range, horizon: int) -> Masks:
-        sampled = [site for site in layout.sites.values() if site.sampled]
-        return {site.name: self._masks.scales(seed, site, samples, horizon) for site in sampled}
+    def _drawn(self, layout: Layout, seed: int, samples: range, kept_samples: int) -> Masks:
+        return {site.name: self._masks.scales(seed, site, samples, kept_samples) for site in layout.sampled}
 
     @torch.inference_mode()
-    def _sampled(self, inputs: Inputs, layout: Layout, masks: Masks, plan: Plan | None = None) -> Tensor:
+    def _sampled(self, inputs: Inputs, layout: Layout, masks: Masks, plan: Plan) -> Tensor:
         samples, rows = len(next(iter(masks.values()))), len(inputs[0])
         try:
-            outputs = (plan or self.plan(rows)).run(self._model, inputs, layout.sites, masks)
+            outputs = plan.run(self._model, inputs, layout.sites, masks)
         except Exception as cause:
             raise _model_error(cause) from cause
         if outputs.shape[:2] != (samples, rows) or outputs.numel() != samples * rows * self.width:
@@ -171,6 +206,7 @@ class Engine:
 
     def _discover(self, shapes: Shapes) -> Layout:
         found = discover(self._model, lambda rows: self.example(rows, shapes))
+        refuse_random(found.random)
         sites = select(found.sites, self._selection)
         return Layout({site.name: site for site in sites}, found.row_bytes)
 
@@ -179,7 +215,10 @@ class Engine:
 
         def run(plan: Plan, rows: int, samples: int) -> Tensor:
             masks = self._drawn(layout, _MEASURING_SEED, range(samples), samples)
-            return self._sampled(self.example(rows), layout, masks, plan)
+            outputs = self._sampled(self.example(rows), layout, masks, plan)
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)  # or only the start of the work would be timed
+            return outputs
 
         return choose_plan(run, self._budgets.measuring_seconds)
 
@@ -189,6 +228,10 @@ class Engine:
 
 def _row_shapes(inputs: Inputs) -> Shapes:
     return tuple(tuple(tensor.shape[1:]) for tensor in inputs)
+
+
+def _words(shapes: Shapes) -> str:
+    return ", ".join(str(list(shape)) for shape in shapes)
 
 
 def _checked(outputs: Tensor) -> Tensor:
@@ -203,6 +246,8 @@ def _checked(outputs: Tensor) -> Tensor:
 def _model_error(cause: Exception) -> RequestError:
     if isinstance(cause, RequestError):
         return cause
+    if isinstance(cause, ModelRefused):
+        return ModelError("the model cannot be run with rows of this shape", str(cause))
     text = str(cause).strip()
     detail = f"{type(cause).__name__}: {text.splitlines()[0]}" if text else type(cause).__name__
     return ModelError(f"the model raised {type(cause).__name__}", detail)

@@ -58,6 +58,7 @@ class Kind:
         """Drop: `values` of any shape, `scales` broadcasting over it, the rate they were drawn with."""
         if self.draws:
             return scales.to(values.dtype).expand(values.shape).clone()  # the model may write into it
+        scales = scales.to(values.dtype)
         if self.alpha and rate < 1:
             return (values + _ALPHA) * scales - _ALPHA * _alpha_scale(rate) * (1 - rate)
         return values * scales

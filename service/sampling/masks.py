@@ -8,7 +8,7 @@ whatever the number of samples, no site shares a stream with another, and nothin
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from math import prod
 
@@ -58,53 +58,59 @@ class MaskStore:
     """Masks made once and kept, least recently used out first.
 
     Args:
-        budget_bytes: the most that is kept. Masks of one site that need more than a quarter of it are
-            drawn for the call and forgotten, so many samples never grow the memory.
+        budget_bytes: the most that is kept.
         device: where the masks are kept.
     """
 
     def __init__(self, budget_bytes: int, device: torch.device) -> None:
         self._budget_bytes = budget_bytes
         self._device = device
-        self._kept: OrderedDict[tuple[int, Site], Tensor] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, str, tuple[int, ...]], Tensor] = OrderedDict()
         self._lock = threading.Lock()
+        self.kept_bytes = 0
 
-    def scales(self, seed: int, site: Site, samples: range, horizon: int) -> Tensor:
+    def worth_keeping(self, sites: Iterable[Site], samples: int) -> bool:
+        """Tell whether all masks of a request take a quarter of the budget at most.
+
+        Others are drawn chunk by chunk and forgotten: they would push out each other and all the rest.
+        """
+        return samples * sum(site.mask_bytes for site in sites) <= self._budget_bytes // 4
+
+    def scales(self, seed: int, site: Site, samples: range, kept_samples: int) -> Tensor:
         """Give the factors that units are multiplied by: 0 if dropped, `site.kept_scale` if kept.
 
         Args:
             seed: 0 to 2**64 - 1.
             site: where.
             samples: which samples, a range of step 1.
-            horizon: how many samples the whole request will ask for, so that they are drawn at once.
+            kept_samples: how many samples, from the first, to draw at once and keep; 0 for none.
 
         Returns:
             float32, [len(samples), *site.mask_shape], on the store's device.
         """
+        if kept_samples < samples.stop:
+            return self._draw(seed, site, samples)
+        key = (seed, site.name, site.mask_shape)
         with self._lock:
-            kept = self._kept.get((seed, site))
+            kept = self._kept.get(key)
             if kept is None or len(kept) < samples.stop:
-                if max(horizon, samples.stop) * site.mask_bytes > self._budget_bytes // 4:
-                    return self._draw(seed, site, samples)
-                kept = self._extend(kept, seed, site, max(horizon, samples.stop))
-            self._keep((seed, site), kept)
+                kept = self._extended(kept, seed, site, kept_samples)
+                self._keep(key, kept)
+            self._kept.move_to_end(key)
             return kept[samples.start : samples.stop]
 
-    @property
-    def kept_bytes(self) -> int:
-        """How much is kept now."""
-        return sum(kept.nbytes for kept in self._kept.values())
-
-    def _extend(self, kept: Tensor | None, seed: int, site: Site, stop: int) -> Tensor:
+    def _extended(self, kept: Tensor | None, seed: int, site: Site, stop: int) -> Tensor:
         if kept is None:
             return self._draw(seed, site, range(stop))
         return torch.cat([kept, self._draw(seed, site, range(len(kept), stop))])
 
-    def _keep(self, key: tuple[int, Site], kept: Tensor) -> None:
+    def _keep(self, key: tuple[int, str, tuple[int, ...]], kept: Tensor) -> None:
+        replaced = self._kept.get(key)
+        self.kept_bytes += kept.nbytes - (0 if replaced is None else replaced.nbytes)
         self._kept[key] = kept
         self._kept.move_to_end(key)
         while self.kept_bytes > self._budget_bytes and len(self._kept) > 1:
-            self._kept.popitem(last=False)
+            self.kept_bytes -= self._kept.popitem(last=False)[1].nbytes
 
     def _draw(self, seed: int, site: Site, samples: range) -> Tensor:
         masks = keep_masks(seed, site.name, site.rate, site.mask_shape, samples)

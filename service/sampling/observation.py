@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from service.sampling.interception import ModulePaths
@@ -47,8 +48,7 @@ class PassObserver(TorchDispatchMode):
         if torch.Tag.nondeterministic_seeded in func.tags and not _turned_off(func, args, kwargs or {}):
             self.random.append(RandomOperation(str(func), self._paths.current))
         made = func(*args, **(kwargs or {}))
-        if isinstance(made, Tensor):
-            self.made_bytes.append(made.nbytes)
+        self.made_bytes += [leaf.nbytes for leaf in tree_leaves(made) if isinstance(leaf, Tensor)]
         if func.overloadpacket in flop_registry:
             self.flops += flop_registry[func.overloadpacket](*args, **(kwargs or {}), out_val=made)
         return made

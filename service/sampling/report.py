@@ -41,14 +41,16 @@ class DropoutReport:
     Args:
         sites: in the order of the forward pass.
         idle: dropout modules that never ran.
+        effect: for each output of the model, whether sampling changes it.
         findings: what was noticed.
     """
 
     sites: tuple[Site, ...]
     idle: tuple[IdleDropout, ...]
+    effect: tuple[bool, ...]
     findings: tuple[Finding, ...]
 
     @property
     def can_sample(self) -> bool:
         """Whether any sample differs from the prediction."""
-        return any(site.sampled and site.rate < 1 for site in self.sites)
+        return any(self.effect)

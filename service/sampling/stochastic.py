@@ -46,11 +46,20 @@ class StochasticModel:
             ModelError: a dropout call is not the one that was seen when the model was loaded.
         """
 
+        met: set[str] = set()
+
         def answer(call: DropoutCall) -> Tensor:
             site = _recognised(call, sites)
+            met.add(site.name)
             return _dropped(call, site, masks[site.name], in_place) if site.sampled else call.arguments.values
 
-        return self.intercepted(inputs, answer)
+        output = self.intercepted(inputs, answer)
+        missed = masks.keys() - met
+        if missed:
+            raise ModelError(
+                f"dropout at {', '.join(sorted(missed))} ran when the model was loaded, and not now"
+            )
+        return output
 
     def intercepted(self, inputs: Inputs, answer: Callable[[DropoutCall], Tensor]) -> Any:
         """Run one pass of the dropping tree in which `answer` stands for every dropout function."""

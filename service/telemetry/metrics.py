@@ -118,7 +118,7 @@ class Telemetry:
         self._build.labels(__version__, torch_version).set(1)
 
     def watch_pending_rows(self, pending: Callable[[], float]) -> None:
-        """Tell where the number of pending rows is to be had whenever it is scraped."""
+        """Tell what gives the number of pending rows whenever it is scraped."""
         self._pending_rows.set_function(pending)
 
     def answered(self, model: str, version: str, mode: str, code: int, seconds: float) -> None:

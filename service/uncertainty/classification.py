@@ -100,7 +100,8 @@ class ClassificationMoments:
 def probabilities(outputs: Tensor, *, logits: bool) -> Tensor:
     """Turn a classifier's outputs, [..., classes], into probabilities in double precision."""
     values = outputs.double()
-    return values.softmax(-1) if logits else values
+    # What rounding has put a hair below 0 must not become the logarithm of a negative number.
+    return values.softmax(-1) if logits else values.clamp_min(0)
 
 
 def entropy(p: Tensor) -> Tensor:

@@ -22,7 +22,6 @@ from service.uncertainty.moments import Moments
 Array = NDArray[np.float64]
 
 INTERVAL_LEVEL = 0.95
-INTERVAL_METHOD = "normal"
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,11 @@ class RegressionMeasures:
     def total_variance(self) -> Array:
         """Epistemic and, where it is known, aleatoric, [rows, targets]."""
         return self.variance if self.aleatoric_variance is None else self.variance + self.aleatoric_variance
+
+    @property
+    def interval_method(self) -> str:
+        """What the interval is about: without the data's noise, the networks' disagreement alone."""
+        return "normal_epistemic" if self.aleatoric_variance is None else "normal"
 
     @property
     def interval_width(self) -> Array:

@@ -54,6 +54,8 @@ BAD_BODIES: list[tuple[bytes, str]] = [
     (b'{"inputs": null}', "must be an array of at least one row"),
     (b'{"inputs": [[1,2,3,4,5,6],[1,2,3]]}', "rows must have shape [6]; row 1 has [3]"),
     (b'{"inputs": [["1",2,3,4,5,6]]}', "row 0: expected `float`, got `str`"),
+    (b'{"inputs": [null, 1e400]}', "rows must have shape [6]; row 0 has no array but null"),
+    (b'{"inputs": [[1,2,3],[1e999,2,3,4,5,6]]}', "rows must have shape [6]; row 0 has [3]"),
 ]
 
 
@@ -106,6 +108,8 @@ def test_fields_of_one_operation_are_unknown_to_the_other(client: TestClient) ->
         ("GET", "/v1/models/large/dropout", "there is no model 'large'"),
         ("POST", "/v1/models/small/versions/7/predict", "model small has no version 7; it has 1"),
         ("POST", "/v1/models/small/versions/new/uncertainty", "a version is a number, and 'new' is none"),
+        ("POST", "/v1/models/small/versions/01/predict", "a version is a number, and '01' is none"),
+        ("POST", f"/v1/models/small/versions/{'9' * 5000}/predict", "a version is a number, and '999"),
         ("GET", "/v2/models/large", "there is no model 'large'"),
         ("GET", "/v2/models/small/versions/7/ready", "model small has no version 7"),
         ("GET", "/v1/nothing", "there is no path /v1/nothing; see /docs"),
@@ -185,6 +189,17 @@ def test_values_beyond_all_bounds_are_500(repository: Repository, serve: Serve) 
     for path in (PREDICT, UNCERTAINTY):
         answer = client.post(path, json={"inputs": [[1000.0] * 6]})
         assert_failed(answer, 500, "model_error", "infinity for row 0")
+
+
+def test_what_is_no_probability_is_500_and_rounding_is_none(repository: Repository, serve: Serve) -> None:
+    """A hair below 0 is rounding, and 2 below 0 is no probability: neither may turn into a score of -inf."""
+    repository.add(factory="signed_probabilities", output={"labels": ["a", "b", "c"], "activation": "none"})
+    client = serve()
+    answer = client.post(UNCERTAINTY, json={"inputs": [[-50.0, *ROW[1:]]]}).json()
+    assert answer["results"][0]["score"] >= 0
+    for path in (PREDICT, UNCERTAINTY):
+        answer = client.post(path, json={"inputs": [ROW, [1000.0, *ROW[1:]]]})
+        assert_failed(answer, 500, "model_error", "the model gave no probabilities for row 1")
 
 
 class Held:
@@ -286,19 +301,18 @@ def _rooms(client: TestClient) -> tuple[Any, Any]:
     return endpoint.__self__._catalogue, endpoint.__self__._predictor._scheduler
 
 
-BROKEN: dict[str, tuple[str, str]] = {
-    "manifest": ("unsure_model_load_failures_total", "broken/model.toml: policy.measure 'guess' is none of"),
-    "labels": ("", "broken/model.toml: output.labels has 2, and the model gives 3 classes"),
-    "probabilities": (
-        "",
-        'broken/model.toml: output.activation is "none", but the model gives no probabilities',
-    ),
-    "syntax": ("", "broken/model.toml is not valid TOML"),
-    "key": ("", "broken/model.toml: unknown key policy.thresold"),
-    "weights": ("", "broken/1/weights.safetensors cannot be read"),
-    "pickle": ("", "broken/1/weights.safetensors is not a safetensors file: it is a pickle"),
-    "factory": ("", "broken/model.toml: source.factory os:system is not in an allowed package"),
-    "randomness": ("", "broken/1: the model has a random operation (aten.bernoulli_.float in drop)"),
+BROKEN = {
+    "manifest": "broken/model.toml: policy.measure 'guess' is none of",
+    "labels": "broken/model.toml: output.labels has 2, and the model gives 3 classes",
+    "probabilities": 'broken/model.toml: output.activation is "none", but the model gives no probabilities',
+    "syntax": "broken/model.toml is not valid TOML",
+    "depth": "broken/model.toml is not valid TOML",
+    "key": "broken/model.toml: unknown key policy.thresold",
+    "weights": "broken/1/weights.safetensors cannot be read",
+    "pickle": "broken/1/weights.safetensors is not a safetensors file: it is a pickle",
+    "factory": "broken/model.toml: source.factory os:system is not in an allowed package",
+    "exit": "broken/model.toml: source.factory networks:leaving with source.arguments {} raised SystemExit",
+    "randomness": "broken/1: the model has a random operation (aten.bernoulli_.float in drop)",
 }
 
 
@@ -309,7 +323,7 @@ def test_a_broken_model_is_named_in_the_log_and_the_others_serve(
     repository.add()
     _break(repository, case)
     client = serve()
-    assert BROKEN[case][1] in caplog.text
+    assert BROKEN[case] in caplog.text
     assert client.post(PREDICT, json={"inputs": [ROW]}).status_code == 200
     answer = client.post("/v1/models/broken/predict", json={"inputs": [ROW]})
     assert_failed(answer, 503, "unavailable", "model broken could not be loaded; the server's log says why")
@@ -334,6 +348,10 @@ def _break(repository: Repository, case: str) -> None:
         weights.write_bytes(pickle.dumps({"weights": [1.0]}))
     elif case == "syntax":
         manifest.write_text("name = broken")
+    elif case == "depth":
+        manifest.write_text("x = " + "[" * 5000)
+    elif case == "exit":
+        manifest.write_text(manifest.read_text().replace("networks:mlp", "networks:leaving"))
     elif case == "factory":
         manifest.write_text(manifest.read_text().replace("networks:mlp", "os:system"))
 
@@ -359,6 +377,58 @@ def test_a_fault_of_ours_is_500_without_its_details(
     assert "secret" not in answer.text
     assert "a secret of the server" in caplog.text
     assert answer.json()["request_id"] in caplog.text
+
+
+def test_a_client_who_leaves_is_no_fault_of_the_server(
+    repository: Repository, serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Half a body, and then no client: counted as 499, answered to nobody, and no error in the log."""
+    repository.add()
+    client = serve()
+    received = iter(
+        [{"type": "http.request", "body": b'{"inp', "more_body": True}, {"type": "http.disconnect"}]
+    )
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return next(received)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": PREDICT, "headers": [], "query_string": b""}
+    asyncio.run(client.app(scope, receive, send))
+    assert not sent
+    assert 'mode="deterministic",model="small",version="1"' in client.get("/metrics").text
+    assert 'unsure_requests_total{code="499"' in client.get("/metrics").text
+    assert "ERROR" not in caplog.text
+
+
+def test_a_request_that_the_stop_cuts_off_is_503(
+    repository: Repository, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository.add()
+    client = serve()
+    held = Held(monkeypatch)
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b'{"inputs": [[1,2,3,4,5,6]]}', "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def cut_off() -> None:
+        scope = {"type": "http", "method": "POST", "path": PREDICT, "headers": [], "query_string": b""}
+        task = asyncio.create_task(client.app(scope, receive, send))
+        assert await asyncio.to_thread(held.begun.wait, 30)
+        task.cancel()
+        await task
+        held.open.set()
+
+    asyncio.run(cut_off())
+    assert sent[0]["status"] == 503
+    assert b'"code":"unavailable"' in sent[1]["body"]
 
 
 def test_the_table_of_errors_is_complete_and_unambiguous() -> None:

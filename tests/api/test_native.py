@@ -1,5 +1,6 @@
 """The native face: what it answers, against the model asked directly."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import networks
@@ -128,6 +129,23 @@ def test_a_longer_request_begins_like_a_shorter_one(repository: Repository, serv
     assert np.allclose(short, long[:7], rtol=1e-6)
 
 
+def test_answers_are_the_same_while_others_ask_with_other_seeds(repository: Repository, serve: Serve) -> None:
+    """Eight clients at once mix predictions and seeds: each gets to the bit what it gets alone."""
+    repository.add()
+    client = serve()
+
+    def ask(number: int) -> Any:
+        if number % 2:
+            return client.post("/v1/models/small/predict", json={"inputs": [ROW]}).json()["predictions"]
+        body = {"inputs": ROWS[: 1 + number % 3], "samples": 5 + number % 7, "seed": number % 4}
+        return client.post("/v1/models/small/uncertainty", json=body).json()["results"]
+
+    alone = [ask(number) for number in range(84)]
+    with ThreadPoolExecutor(8) as clients:
+        together = list(clients.map(ask, [number % 84 for number in range(504)]))
+    assert all(answer == alone[index % 84] for index, answer in enumerate(together))
+
+
 def test_regression(repository: Repository, serve: Serve) -> None:
     folder = repository.add(
         factory="values",
@@ -165,6 +183,7 @@ def test_regression_without_a_variance_head(repository: Repository, serve: Serve
     assert prediction.keys() == {"value"}
     row = client.post("/v1/models/small/uncertainty", json={"inputs": [ROW]}).json()["results"][0]
     assert row["aleatoric_variance"] is None
+    assert row["interval"]["method"] == "normal_epistemic"
     assert row["total_variance"] == row["variance"]
     assert not row["low_confidence"]
 

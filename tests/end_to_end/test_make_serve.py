@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -47,6 +48,11 @@ class Served:
             assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < end, self.log.read_text()
             time.sleep(0.2)
+
+    def pending_rows(self) -> float:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=20) as answer:
+            text = answer.read().decode()
+        return float(re.findall(r"^unsure_pending_rows (.*)$", text, re.MULTILINE)[0])
 
     def _ready(self) -> bool:
         try:
@@ -109,7 +115,8 @@ def assert_alike(given: Any, shown: Any, where: str) -> None:
         for index, pair in enumerate(zip(given, shown, strict=True)):
             assert_alike(*pair, f"{where}[{index}]")
     elif isinstance(shown, float):
-        assert math.isclose(given, shown, rel_tol=0.5, abs_tol=0.1), where
+        # Another processor's training leaves an order of magnitude, and never a zero for a variance.
+        assert math.isclose(given, shown, rel_tol=0.6), where
     elif where.endswith("message"):
         assert re.sub(r"[\d.]+", "0", given) == re.sub(r"[\d.]+", "0", shown)
     else:
@@ -145,6 +152,22 @@ def test_serving_again_trains_nothing(served: Served) -> None:
     assert sorted(path.name for path in (served.repository / "digits").iterdir()) == ["1", "model.toml"]
 
 
+def test_an_interrupted_set_of_demos_is_finished(served: Served, tmp_path: Path) -> None:
+    """Two models, the third missing, and the marker of a set that was begun; without it nothing is added."""
+    repository = tmp_path / "models"
+    for name in ("digits", "breast-cancer"):
+        shutil.copytree(served.repository / name, repository / name)
+    environment = os.environ | {"UNSURE_REPOSITORY": str(repository)}
+
+    def train() -> set[str]:
+        subprocess.run(["make", "train-demos"], cwd=ROOT, env=environment, check=True, capture_output=True)
+        return {path.name for path in repository.iterdir()}
+
+    assert train() == {"digits", "breast-cancer"}
+    (repository / ".training-demos").touch()
+    assert train() == {"digits", "breast-cancer", "diabetes"}
+
+
 def test_an_address_that_is_taken_is_told_in_one_sentence(served: Served) -> None:
     command = [str(ROOT / ".venv/bin/unsure"), "serve", "--port", str(served.port)]
     environment = os.environ | {"UNSURE_REPOSITORY": str(served.repository)}
@@ -158,10 +181,25 @@ def test_an_address_that_is_taken_is_told_in_one_sentence(served: Served) -> Non
 
 
 def test_it_stops_when_told_and_answers_what_it_had_accepted(served: Served) -> None:
-    """SIGTERM to the server itself, after everything else: exit status 0, and the log says so."""
+    """SIGTERM while a long request runs: it is answered, new ones are not, the exit status is 0."""
     command = ["pgrep", "-g", str(served.process.pid), "-f", "unsure serve"]
     found = subprocess.run(command, capture_output=True, text=True, check=True)
     server = int(found.stdout.split()[-1])
+    rows = [[[[float(pixel % 17) for pixel in range(column, column + 8)] for column in range(8)]]] * 500
+    body = json.dumps({"inputs": rows, "samples": 1000}).encode()
+    answers: list[Any] = []
+
+    def ask() -> None:
+        url = f"http://127.0.0.1:{served.port}/v1/models/digits/uncertainty"
+        with urllib.request.urlopen(urllib.request.Request(url, body), timeout=60) as answer:
+            answers.append(json.loads(answer.read()))
+
+    client = threading.Thread(target=ask)
+    client.start()
+    while served.pending_rows() < 500:
+        time.sleep(0.01)
     os.kill(server, signal.SIGTERM)
     assert served.process.wait(60) == 0
+    client.join(60)
+    assert len(answers[0]["results"]) == 500
     assert "Application shutdown complete" in served.log.read_text()

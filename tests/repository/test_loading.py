@@ -20,7 +20,7 @@ from service.repository.weights import load_weights
 
 def read(repository: Repository, name: str = "small") -> nn.Module:
     folder = ModelFolder(repository.path / name)
-    return folder.read(folder.manifest(), folder.versions()[-1], ("networks",)).module
+    return folder.read(folder.manifest(), folder.versions()[0], ("networks",)).module
 
 
 def test_a_network_comes_with_its_weights(repository: Repository) -> None:
@@ -127,14 +127,36 @@ def test_weights_that_are_no_numbers(repository: Repository, value: float) -> No
     refused(repository, r"6.bias holds NaN or infinity")
 
 
-def test_a_symbolic_link_is_refused(repository: Repository, tmp_path: Path) -> None:
-    path = weights_of(repository)
-    elsewhere = path.rename(tmp_path / "elsewhere")
-    path.symlink_to(elsewhere)
-    refused(repository, "is a symbolic link")
-    (repository.path / "linked").symlink_to(repository.path / "small")
-    with pytest.raises(ManifestError, match="is a symbolic link"):
-        ModelFolder(repository.path / "linked").manifest()
+@pytest.mark.parametrize(
+    "linked", ["", "model.toml", "1", "1/weights.safetensors", "1/weights.safetensors.sha256"]
+)
+def test_a_symbolic_link_is_refused(repository: Repository, tmp_path: Path, linked: str) -> None:
+    weights = weights_of(repository)
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    weights.with_name("weights.safetensors.sha256").write_text(digest)
+    read(repository)
+    path = repository.path / "small" / linked
+    path.symlink_to(path.rename(tmp_path / "elsewhere"))
+    with pytest.raises((WeightsError, ManifestError), match=f"{path} is a symbolic link"):
+        read(repository)
+
+
+def test_a_buffer_may_hold_infinity_and_a_parameter_not(tmp_path: Path) -> None:
+    module = nn.Linear(2, 2)
+    module.register_buffer("mask", torch.tensor([0.0, -torch.inf]))
+    save_file(module.state_dict(), tmp_path / "weights.safetensors")
+    load_weights(module, tmp_path / "weights.safetensors")
+    module.get_buffer("mask")[0] = torch.nan
+    save_file(module.state_dict(), tmp_path / "weights.safetensors")
+    with pytest.raises(WeightsError, match="mask holds NaN"):
+        load_weights(module, tmp_path / "weights.safetensors")
+
+
+def test_a_factory_that_ends_the_program_ends_itself_alone() -> None:
+    with pytest.raises(
+        FactoryError, match=r"networks:leaving with source.arguments {} raised SystemExit: bye"
+    ):
+        build(FactorySource("networks:leaving"), ("networks",))
 
 
 def test_folders_and_versions_are_told_from_the_rest(repository: Repository) -> None:
@@ -145,7 +167,7 @@ def test_folders_and_versions_are_told_from_the_rest(repository: Repository) -> 
     (repository.path / ".hidden").mkdir()
     (repository.path / "notes.txt").write_text("")
     (folder,) = model_folders(repository.path)
-    assert folder.versions() == [1, 2, 10]
+    assert folder.versions() == [10, 2, 1]
 
 
 @pytest.mark.parametrize("name", ["-x", "a b", "ä", "_x"])

@@ -72,6 +72,8 @@ WRONG: list[tuple[str, Any, str]] = [
     ("input.dtype", "complex64", r"input\[0\].dtype: invalid enum value 'complex64'"),
     ("input.shape", [1, -2], r"input\[0\].shape\[1\]: expected `int` >= -1"),
     ("input.shape", [0], "input.shape: a dimension cannot be 0"),
+    ("input.range", [5, 1], r"input.range: is \[lowest, highest\]"),
+    ("input.range", [0, float("inf")], r"input.range: is \[lowest, highest\]"),
     ("output.labels", ["0"], "output.labels: classification needs at least 2"),
     ("output.labels", ["0", "0"], "output.labels: each may stand once"),
     ("output.activation", "sigmoid", "output.activation: invalid enum value 'sigmoid'"),
@@ -116,6 +118,7 @@ def test_inputs_have_different_names(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (b"name = ", "is not valid TOML"),
+        (b"x = " + b"[" * 5000, "is not valid TOML"),
         (b"\xff\xfe", "is not UTF-8 text"),
         (b"", "missing key name"),
         (b"policy = 3\nname='d'", "missing key|expected `object`"),

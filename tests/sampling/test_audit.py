@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from networks import SAMPLED, Named, functional, images, in_a_loop, mlp, plain, shared_twice
 from torch import Tensor, nn
 
-from service.errors import ModelError, ModelRefused
+from service.errors import ModelError, ModelRefused, NoDropout
 from service.sampling.engine import Engine
 from service.sampling.sites import Selection
 
@@ -101,11 +101,13 @@ def test_rates_of_zero_and_one_are_told() -> None:
     model = nn.Sequential(nn.Dropout(0.0), nn.Linear(6, 4), nn.Dropout(1.0), nn.Dropout(0.5), nn.Linear(4, 2))
     engine = audited(model)
     assert [(finding.code, finding.site) for finding in engine.report.findings] == [
+        ("no_effect", None),
         ("rate_zero", "0"),
         ("rate_one", "2"),
     ]
     outputs = torch.cat(list(engine.samples((torch.randn(1, 6),), 0, range(3))))
     assert torch.equal(outputs, model[4].bias.expand_as(outputs))  # all units of the last layer are gone
+    assert not engine.report.can_sample
 
 
 def test_dropout_that_never_runs_is_told() -> None:
@@ -147,6 +149,106 @@ def test_a_pattern_that_names_nothing_is_refused() -> None:
         audited(mlp(), selection=["decoder.*"])
 
 
+def test_dropout_whose_result_is_thrown_away_is_no_dropout() -> None:
+    def forward(self: nn.Module, x: Tensor) -> Tensor:
+        self.get_submodule("drop")(x)
+        return x
+
+    report = audited(function(forward, drop=nn.Dropout(0.5))).report
+    assert not report.can_sample
+    assert [finding.code for finding in report.findings] == ["no_effect"]
+
+
+def test_outputs_that_sampling_does_not_change_are_named() -> None:
+    def forward(self: nn.Module, x: Tensor) -> Tensor:
+        return torch.cat([x[:, :1], self.get_submodule("drop")(x[:, 1:2]), x[:, 2:3]], -1)
+
+    report = audited(function(forward, drop=nn.Dropout(0.5))).report
+    assert report.effect == (False, True, False)
+    (finding,) = report.findings
+    assert (finding.code, finding.message) == (
+        "partial_effect",
+        "sampling does not change these outputs: 0, 2",
+    )
+
+
+def test_a_sampled_dropout_that_does_not_run_is_an_error_and_not_a_silence() -> None:
+    def forward(self: nn.Module, x: Tensor) -> Tensor:
+        x = self.get_submodule("always")(x)
+        return x if x.abs().max() > 100 else self.get_submodule("near")(x)
+
+    engine = audited(function(forward, always=nn.Dropout(0.2), near=nn.Dropout(0.2)))
+    with pytest.raises(ModelError, match=r"dropout at 1.near ran when the model was loaded, and not now"):
+        list(engine.samples((torch.full((1, 6), 1e6),), 0, range(2)))
+
+
+def any_length(forward: Callable[[nn.Module, Tensor], Tensor]) -> Engine:
+    """An engine for [rows, any, 6], made up with length 8."""
+    model = Named(forward, drop=nn.Dropout(0.5), last=nn.Linear(6, 2))
+    return Engine(model, [[-1, 6]], [FLOAT])
+
+
+def test_randomness_of_other_lengths_is_refused_when_it_is_met() -> None:
+    def forward(self: nn.Module, x: Tensor) -> Tensor:
+        noise = torch.randn_like(x) if self.training and x.shape[1] > 10 else 0
+        return self.get_submodule("last")(self.get_submodule("drop")(x + noise).mean(1))
+
+    engine = any_length(forward)
+    assert torch.cat(list(engine.samples((torch.randn(2, 9, 6),), 0, range(3)))).shape == (3, 2, 2)
+    with pytest.raises(ModelError, match="cannot be run with rows of this shape") as raised:
+        list(engine.samples((torch.randn(2, 11, 6),), 0, range(3)))
+    assert "aten.randn_like.default" in raised.value.detail
+    assert engine.predict((torch.randn(2, 11, 6),)).shape == (2, 2)
+
+
+def test_a_length_that_the_model_cannot_take_is_its_error() -> None:
+    def forward(self: nn.Module, x: Tensor) -> Tensor:
+        if x.shape[1] > 10:
+            raise IndexError("position 11 of 10")
+        return self.get_submodule("last")(self.get_submodule("drop")(x).mean(1))
+
+    engine = any_length(forward)
+    for ask in (engine.predict, lambda inputs: list(engine.samples(inputs, 0, range(2)))):
+        with pytest.raises(ModelError, match="the model raised IndexError"):
+            ask((torch.randn(2, 11, 6),))
+
+
+def test_a_length_without_dropout_has_nothing_to_sample() -> None:
+    def forward(self: nn.Module, x: Tensor) -> Tensor:
+        return self.get_submodule("last")((self.get_submodule("drop")(x) if x.shape[1] > 2 else x).mean(1))
+
+    with pytest.raises(NoDropout, match=r"with rows of shape \[2, 6\] the model has nothing to sample"):
+        list(any_length(forward).samples((torch.randn(1, 2, 6),), 0, range(2)))
+
+
+def test_a_model_of_some_values_only_says_which_by_a_range() -> None:
+    model = Named(lambda self, x: self.get_submodule("drop")(x.log()), drop=nn.Dropout(0.5))
+    with pytest.raises(ModelRefused, match=r"gave NaN on made-up rows; .* range for its \[\[input\]\]"):
+        audited(model)
+    engine = Engine(model, [[6]], [FLOAT], ranges=[(1.0, 5.0)])
+    rows = engine.example(100)[0]
+    assert 1 <= rows.min() < rows.max() <= 5
+
+
+@pytest.mark.parametrize("offset", [0.0, 200_000.0])
+def test_a_plan_that_differs_is_refused_whatever_the_output_is_added_to(offset: float) -> None:
+    """An in-place dropout that a residual branch sees: vmap gives half the deviation, beside any constant."""
+    factory, shapes, dtypes = SAMPLED["in_place_alias"]
+    torch.manual_seed(0)
+    model = Named(lambda self, x: self.get_submodule("inner")(x) + offset, inner=factory())
+    plans = Engine(model, shapes, dtypes).plans
+    assert plans is not None
+    assert plans.refused.keys() == {"vmap"}
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_models_of_other_precisions_keep_theirs(dtype: torch.dtype) -> None:
+    model = mlp().to(dtype)
+    engine = Engine(model, [[6]], [dtype])
+    (outputs,) = engine.samples((torch.randn(2, 6, dtype=dtype),), 0, range(4))
+    assert outputs.dtype == dtype
+
+
 def fold_ones(self: nn.Module, x: Tensor) -> Tensor:
     """What is dropped does not depend on the rows, so nothing shows which entries are whose."""
     ones = torch.ones(2 * len(x), 2)
@@ -178,17 +280,17 @@ REFUSED: dict[str, tuple[nn.Module, Sequence[int], str]] = {
     "recurrent": (
         Named(lambda self, x: self.get_submodule("rnn")(x)[0][:, -1], rnn=nn.LSTM(6, 4, 2, dropout=0.5)),
         (3, 6),
-        r"aten.bernoulli_.float in rnn\): no dropout site owns it",
+        r"aten.bernoulli_.float in rnn\): no dropout function that can be sampled owns it",
     ),
     "noise": (
         function(lambda self, x: x + torch.randn_like(x) if self.training else x),
         (6,),
-        r"aten.randn_like.default in 1\): no dropout site owns it",
+        r"aten.randn_like.default in 1\): no dropout function that can be sampled owns it",
     ),
     "stochastic depth": (
         function(lambda self, x: x * (torch.rand(len(x), 1) >= 0.5) if self.training else x),
         (6,),
-        r"aten.rand.default in 1\): no dropout site owns it",
+        r"aten.rand.default in 1\): no dropout function that can be sampled owns it",
     ),
     "dropout in eval": (
         function(lambda _self, x: F.dropout(x, 0.5)),
@@ -203,7 +305,7 @@ REFUSED: dict[str, tuple[nn.Module, Sequence[int], str]] = {
     "a probability for each unit": (
         function(lambda self, x: x * torch.bernoulli(x.sigmoid()) if self.training else x),
         (6,),
-        r"aten.bernoulli.default in 1\): no dropout site owns it",
+        r"aten.bernoulli.default in 1\): no dropout function that can be sampled owns it",
     ),
     "neighbours": (function(depends_on_neighbours), (6,), r"depends on the rows beside it"),
     "batch statistics": (
@@ -216,12 +318,12 @@ REFUSED: dict[str, tuple[nn.Module, Sequence[int], str]] = {
     "raises": (
         nn.Linear(7, 2),
         (6,),
-        r"the model failed on made-up rows of shape \(\(6,\),\): RuntimeError: mat1",
+        r"the model failed on made-up rows of shape \[6\]: RuntimeError: mat1",
     ),
     "tuple": (function(lambda _self, x: (x, x)), (6,), r"must return one tensor, and returned tuple"),  # type: ignore[arg-type, return-value]
     "integers": (function(lambda _self, x: x.long()), (6,), r"must be floating point, and is torch.int64"),
-    "too many dimensions": (function(lambda _self, x: x[:, :, None]), (6,), r"2 rows gave \[2, 4, 1\]"),
-    "rows lost": (function(lambda _self, x: x.sum(0)), (6,), r"2 rows gave \[4\]"),
+    "too many dimensions": (function(lambda _self, x: x[:, :, None]), (6,), r"5 rows gave \[5, 4, 1\]"),
+    "rows lost": (function(lambda _self, x: x.sum(0)), (6,), r"5 rows gave \[4\]"),
 }
 
 

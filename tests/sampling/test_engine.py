@@ -37,13 +37,10 @@ def rows_for(name: str, rows: int) -> tuple[Tensor, ...]:
     return ExampleRows(shapes, dtypes, torch.device("cpu"))(rows)
 
 
-def sampled(of: Engine, inputs: tuple[Tensor, ...], samples: range, seed: int = 7) -> Tensor:
-    return torch.cat(list(of.samples(inputs, seed, samples)))
-
-
-def with_plan(of: Engine, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> Engine:
-    monkeypatch.setattr(of, "plan", lambda _rows: plan)
-    return of
+def sampled(
+    of: Engine, inputs: tuple[Tensor, ...], samples: range, seed: int = 7, plan: Plan | None = None
+) -> Tensor:
+    return torch.cat(list(of.samples(inputs, seed, samples, plan)))
 
 
 def assert_close(one: Tensor, other: Tensor) -> None:
@@ -51,19 +48,19 @@ def assert_close(one: Tensor, other: Tensor) -> None:
     assert (one - other).abs().max() <= ROUNDING * one.abs().max()
 
 
-def test_vmap_equals_loop(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vmap_equals_loop(name: str) -> None:
     """On fresh rows, 20 samples; or vmap was refused, and the loop runs."""
     of = engine(name)
     torch.manual_seed(int.from_bytes(name.encode()) % 2**31)
     inputs = tuple(torch.randn_like(t) if t.is_floating_point() else t for t in rows_for(name, 5))
-    loop = sampled(with_plan(of, LOOP, monkeypatch), inputs, range(20))
+    loop = sampled(of, inputs, range(20), plan=LOOP)
     assert of.plans is not None
     if name == "in_place_alias":
         assert set(of.plans.refused) == {"vmap"}
         assert of.plans.by_rows == {1: LOOP}
         return
     assert not of.plans.refused
-    assert_close(loop, sampled(with_plan(of, VMAP, monkeypatch), inputs, range(20)))
+    assert_close(loop, sampled(of, inputs, range(20), plan=VMAP))
 
 
 def test_a_row_has_the_same_answer_alone_and_in_any_batch(name: str) -> None:
@@ -105,7 +102,7 @@ def test_prediction_is_the_plain_model_in_eval_mode(name: str) -> None:
     plain = network(name).eval()
     with torch.no_grad():
         expected = plain(*(tensor.clone() for tensor in inputs))
-    assert torch.equal(engine(name).predict(inputs), expected)
+    assert_close(engine(name).predict(inputs), expected)
 
 
 def test_inputs_are_left_as_they_are(name: str) -> None:

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.sampling.engine import Budgets, Engine
 from service.sampling.masks import MaskStore, keep_masks
 from service.sampling.sites import RowDimension, Site
 
@@ -124,16 +125,49 @@ def test_the_store_draws_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_store_keeps_to_its_budget() -> None:
-    """A site of 400 bytes a sample: many seeds are forgotten in turn, and a huge request is never kept."""
+    """A site of 400 bytes a sample: many seeds are forgotten in turn, and what is not kept is the same."""
     store = MaskStore(100_000, torch.device("cpu"))
     site = make_site()
     for seed in range(40):
         store.scales(seed, site, range(50), 50)
+        store.scales(0, site, range(60), 60)
         assert store.kept_bytes <= 100_000
+        assert store.kept_bytes == sum(kept.nbytes for kept in store._kept.values())
     before = store.kept_bytes
-    big = store.scales(99, site, range(5000), 5000)
+    assert torch.equal(
+        store.scales(99, site, range(4990, 5000), 0), expected_scales(99, site, range(4990, 5000))
+    )
     assert store.kept_bytes == before
-    assert torch.equal(big, expected_scales(99, site, range(5000)))
+
+
+def test_what_is_worth_keeping_is_judged_for_all_sites_of_a_request() -> None:
+    store = MaskStore(100_000, torch.device("cpu"))
+    sites = [make_site(str(number)) for number in range(3)]
+    assert store.worth_keeping(sites[:1], 62)
+    assert not store.worth_keeping(sites[:1], 63)
+    assert store.worth_keeping(sites, 20)
+    assert not store.worth_keeping(sites, 21)
+
+
+@pytest.mark.parametrize("units", [32, 4096])
+def test_a_request_draws_each_mask_once_however_many_sites_and_chunks(
+    monkeypatch: pytest.MonkeyPatch, units: int
+) -> None:
+    """Six sites whose masks fit the budget, or do not: nothing is drawn twice, nor kept beyond it."""
+    drawn: list[int] = []
+
+    def counted(seed: int, site: str, rate: float, shape: tuple[int, ...], samples: range) -> np.ndarray:
+        drawn.append(len(samples) * int(np.prod(shape)))
+        return keep_masks(seed, site, rate, shape, samples)
+
+    model = torch.nn.Sequential(*[torch.nn.Dropout(0.1) for _ in range(6)])
+    engine = Engine(
+        model, [[units]], [torch.float32], budgets=Budgets(masks_bytes=500_000, chunk_bytes=64 * units)
+    )
+    monkeypatch.setattr("service.sampling.masks.keep_masks", counted)
+    for _chunk in engine.samples((torch.randn(2, units),), 5, range(50)):
+        assert engine._masks.kept_bytes <= 500_000
+    assert sum(drawn) == 6 * 50 * units
 
 
 def test_the_store_serves_several_threads() -> None:

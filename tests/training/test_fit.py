@@ -141,7 +141,7 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(entry, "save_model", fail)
     with pytest.raises(OSError, match="no space"):
         write_version(tmp_path, manifest(), network(), Rows(torch.zeros(1), torch.zeros(1)), {})
-    assert [path.name for path in (tmp_path / "digits").iterdir()] == ["model.toml"]
+    assert not list((tmp_path / "digits").iterdir())
 
 
 def test_another_models_folder_is_refused_before_training(tmp_path: Path) -> None:
