@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import tomlkit
+from safetensors import SafetensorError
 from safetensors.torch import save_model
 from torch import nn
 
@@ -54,7 +55,7 @@ def write_version(
     folder.mkdir(parents=True, exist_ok=True)
     version = folder / str(max(_versions(folder), default=0) + 1)
     with _appearing(version) as hidden:
-        save_model(model, str(hidden / WEIGHTS))
+        _save(model, hidden / WEIGHTS)
         (hidden / WEIGHTS).chmod(_READABLE)
         digest = hashlib.sha256((hidden / WEIGHTS).read_bytes()).hexdigest()
         (hidden / f"{WEIGHTS}.sha256").write_text(f"{digest}  {WEIGHTS}\n")
@@ -69,6 +70,9 @@ def write_version(
 def check_entry(repository: Path, manifest: Mapping[str, Any]) -> None:
     """Refuse, before any training, to write where another model is."""
     path = repository / manifest["name"] / MANIFEST
+    existing = next(folder for folder in path.parents if folder.exists())
+    if not os.access(existing, os.W_OK):
+        raise TrainingError(f"{existing} cannot be written to; name another folder with --repository")
     if not path.exists():
         return
     try:
@@ -81,6 +85,13 @@ def check_entry(repository: Path, manifest: Mapping[str, Any]) -> None:
             f"{path} is of another model: {', '.join(different)} differ; remove its folder, or train into "
             "another with --repository"
         )
+
+
+def _save(model: nn.Module, path: Path) -> None:
+    try:
+        save_model(model, str(path))
+    except SafetensorError as cause:
+        raise TrainingError(f"{path} cannot be written: {cause}") from cause
 
 
 def _write_manifest(path: Path, manifest: Mapping[str, Any]) -> None:

@@ -69,6 +69,8 @@ class ErrorBody(msgspec.Struct):
     request_id: Annotated[str, Meta(description="Stands beside it in the server's log.")]
 
 
+_LONGEST_TEXT = 1000
+
 CLIENT_LEFT = 499
 """Counted, and sent to nobody: the client had left before its answer was there."""
 
@@ -89,5 +91,7 @@ def failed(error: RequestError, request_id: str) -> Response:
 
 def failure_response(status: int, code: str, message: str, request_id: str) -> Response:
     """Answer with an error of any kind."""
-    body = msgspec.json.encode(ErrorBody(message, code, request_id))
+    # Texts repeat parts of a request: they must not be as long as one.
+    text = message if len(message) <= _LONGEST_TEXT else f"{message[:_LONGEST_TEXT]}…"
+    body = msgspec.json.encode(ErrorBody(text, code, request_id))
     return Response(body, status, media_type="application/json")

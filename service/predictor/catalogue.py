@@ -10,7 +10,7 @@ from typing import Literal
 from service.errors import LoadError, NotFound, Unavailable
 from service.predictor.served_model import ServedModel, serve
 from service.repository.folder import ModelFolder, model_folders
-from service.repository.manifest import Manifest
+from service.repository.manifest import MODEL_NAME, Manifest
 from service.telemetry.metrics import Telemetry
 
 State = Literal["loading", "ready", "unavailable"]
@@ -153,7 +153,7 @@ class Catalogue:
         Raises:
             ManifestError: the repository's folder cannot be read.
         """
-        folders = model_folders(self._repository)
+        folders = [folder for folder in model_folders(self._repository) if _has_a_models_name(folder)]
         self._entries = {folder.name: Entry(folder.name) for folder in folders}
         if not folders:
             log.warning("the model repository %s is empty", self._repository)
@@ -168,7 +168,7 @@ class Catalogue:
         try:
             manifest = folder.manifest()
             numbers = folder.versions()
-        except Exception as cause:  # noqa: BLE001  # logged by _failed; one model must not stop the others
+        except (Exception, SystemExit) as cause:  # noqa: BLE001  # logged; one model must not stop the others
             self._failed(entry, UNKNOWN, cause)
         else:
             for number in numbers:
@@ -179,7 +179,7 @@ class Catalogue:
         start = perf_counter()
         try:
             model = serve(folder.read(manifest, number, self._allowed_factories), self._device)
-        except Exception as cause:  # noqa: BLE001  # logged by _failed; one model must not stop the others
+        except (Exception, SystemExit) as cause:  # noqa: BLE001  # logged; one model must not stop the others
             entry.failed.append(number)
             self._failed(entry, str(number), cause)
         else:
@@ -188,13 +188,23 @@ class Catalogue:
             self._telemetry.loaded(entry.name, str(number), seconds)
             _tell(model, seconds)
 
-    def _failed(self, entry: Entry, version: str, cause: Exception) -> None:
+    def _failed(self, entry: Entry, version: str, cause: BaseException) -> None:
         self._telemetry.load_failed(entry.name, version)
         what = f"model {entry.name}" if version == UNKNOWN else f"version {version} of model {entry.name}"
         if isinstance(cause, LoadError):
             log.error("%s cannot be served: %s", what, cause)
         else:
             log.error("%s cannot be served, by a fault of the server", what, exc_info=cause)
+
+
+def _has_a_models_name(folder: ModelFolder) -> bool:
+    """Ask this before a name becomes a label, or part of an answer."""
+    if MODEL_NAME.fullmatch(folder.name):
+        return True
+    log.warning(
+        "folder %r of the repository is no model: a name must match %s", folder.name, MODEL_NAME.pattern
+    )
+    return False
 
 
 def _tell(model: ServedModel, seconds: float) -> None:

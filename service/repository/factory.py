@@ -1,6 +1,7 @@
 """Building a model's network by the function that its manifest names, from the allowed packages only."""
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from importlib import import_module
 
 from torch import nn
@@ -24,7 +25,8 @@ def build(source: FactorySource, allowed: Sequence[str]) -> nn.Module:
         raise FactoryError(
             f"source.factory {source.factory} gave a {type(made).__name__}, not a torch.nn.Module"
         )
-    return made
+    # A factory may keep what it made and give it again: the next model's weights must not be this one's.
+    return deepcopy(made)
 
 
 def _function(factory: str, allowed: Sequence[str]) -> Callable[..., object]:

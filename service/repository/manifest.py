@@ -118,16 +118,18 @@ def read_manifest(path: Path) -> Manifest:
     """
     if path.is_symlink():
         raise ManifestError(f"{path} is a symbolic link; a model must lie in the repository itself")
+    if path.exists() and not path.is_file():
+        raise ManifestError(f"{path} is not a file")
     try:
         manifest = msgspec.convert(tomllib.loads(path.read_text("utf-8")), Manifest)
     except OSError as cause:
         raise ManifestError(f"{path} cannot be read: {cause.strerror}") from cause
     except UnicodeDecodeError as cause:
         raise ManifestError(f"{path} is not UTF-8 text") from cause
-    except (tomllib.TOMLDecodeError, RecursionError) as cause:
-        raise ManifestError(f"{path} is not valid TOML: {cause}") from cause
     except msgspec.ValidationError as cause:
         raise ManifestError(f"{path}: {_in_words(str(cause))}") from cause
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as cause:
+        raise ManifestError(f"{path} is not valid TOML: {cause}") from cause
     _check(manifest, path)
     return manifest
 

@@ -48,6 +48,8 @@ def load_weights(module: nn.Module, path: Path) -> str:
 def _digest(path: Path) -> str:
     if path.is_symlink():
         raise WeightsError(f"{path} is a symbolic link; weights must lie in the repository itself")
+    if path.exists() and not path.is_file():
+        raise WeightsError(f"{path} is not a file")
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -61,6 +63,8 @@ def _check_recorded(path: Path, digest: str) -> None:
         return
     if record.is_symlink():
         raise WeightsError(f"{record} is a symbolic link; it must lie in the repository itself")
+    if not record.is_file():
+        raise WeightsError(f"{record} is not a file")
     recorded = record.read_text("utf-8", errors="replace").split()[:1]
     if recorded != [digest]:
         raise WeightsError(

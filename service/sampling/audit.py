@@ -1,7 +1,10 @@
 """The audit of a model at load: it is served as its numbers promise, or refused with the reason."""
 
-from collections.abc import Iterable, Sequence
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
@@ -34,15 +37,17 @@ def audit(model: StochasticModel, example: Example, selection: Selection) -> Dro
         ModelRefused: predictions are random, some randomness is no site's, samples do not repeat, sampling
             changes the model, or a row's answer depends on the rows beside it.
     """
-    before = _buffers(model)
-    _check_prediction(model, example(_AUDIT_ROWS))
+    before, randomness = _state(model), _randomness()
+    _check_prediction(model, example)
     found = discover(model, example)
     refuse_random(found.random)
     sites = select(found.sites, selection)
     _check_selection(found.sites, sites, selection)
-    samples = _samples(model, example(_AUDIT_ROWS), sites)
-    _check_samples(model, example(_AUDIT_ROWS), sites, samples)
-    _check_buffers(before, _buffers(model))
+    samples = _check_samples(model, example, sites)
+    _check_training_mode(model.predict(example(2)), found.output)
+    _check_state(before, _state(model))
+    if randomness != _randomness():
+        raise ModelRefused("the model draws from the generator of Python or numpy, which cannot be sampled")
     effect = tuple((samples != samples[0]).any(0).any(0).tolist())
     idle = tuple(_idle(model.dropping, sites))
     return DropoutReport(sites, idle, effect, tuple(_findings(sites, idle, effect)))
@@ -77,17 +82,36 @@ def one_output(output: object, rows: int) -> Tensor:
     return output.reshape(rows, -1)
 
 
-def _check_prediction(model: StochasticModel, inputs: Inputs) -> None:
+def _check_prediction(model: StochasticModel, example: Example) -> None:
+    inputs = example(_AUDIT_ROWS)
     _refuse_random(_random_in_eval(model, inputs), "it runs in eval mode too, so predictions would be random")
-    first, again = (one_output(model.predict(inputs), _AUDIT_ROWS) for _ in range(2))
+
+    def predict(rows: Inputs) -> Tensor:
+        return one_output(model.predict(rows), len(rows[0]))
+
+    first = predict(inputs)
     if first.isnan().any():
         raise ModelRefused(
             "the model gave NaN on made-up rows; if it takes only some values, say which by a range for its "
             "[[input]] in model.toml, such as range = [0, 1]"
         )
-    if not torch.equal(first, again):
-        raise ModelRefused("the model gives another output each time it predicts the same rows in eval mode")
-    _check_row_alone("predict", first, one_output(model.predict(_first_row(inputs)), 1))
+    predict(_reversed(inputs))  # what a model remembers of other rows must not show
+    if not torch.equal(first, predict(inputs)):
+        raise ModelRefused(
+            "the model gives another output when it predicts the same rows again in eval mode: it is "
+            "random, or remembers what it was asked before"
+        )
+    _check_rows_apart("predict", first, inputs, predict)
+
+
+def _check_training_mode(prediction: object, undropped: object) -> None:
+    """Compare eval mode with training mode when nothing is dropped: samples must be of the same network."""
+    expected, given = one_output(prediction, 2), one_output(undropped, 2)
+    if not agree(expected, given, spread=expected.std(0)):
+        raise ModelRefused(
+            "in training mode the model does more than drop: with nothing dropped it gives "
+            f"{given[0, :3].tolist()}, and in eval mode {expected[0, :3].tolist()}"
+        )
 
 
 def _random_in_eval(model: StochasticModel, inputs: Inputs) -> list[RandomOperation]:
@@ -136,25 +160,36 @@ def _mask(site: Site, number: int) -> Tensor:
     return torch.from_numpy(kept).float() * site.kept_scale
 
 
-def _check_samples(model: StochasticModel, inputs: Inputs, sites: Sequence[Site], samples: Tensor) -> None:
+def _check_samples(model: StochasticModel, example: Example, sites: Sequence[Site]) -> Tensor:
+    """Run samples twice, with others between, and rows apart; gives them, [samples, rows, width]."""
+    inputs = example(_AUDIT_ROWS)
+    samples = _samples(model, inputs, sites)
+    _sample(model, _reversed(inputs), sites, 0)
     if not torch.equal(samples, _samples(model, inputs, sites)):
         raise ModelRefused(
-            "the model is random in a way that torch does not draw: one set of masks gave two outputs"
+            "the model is random in a way that torch does not draw, or remembers what it was asked before: "
+            "one set of masks gave two outputs"
         )
-    _check_row_alone("sample", samples[0], _sample(model, _first_row(inputs), sites, 0))
+    _check_rows_apart("sample", samples[0], inputs, lambda rows: _sample(model, rows, sites, 0))
+    return samples
 
 
-def _first_row(inputs: Inputs) -> Inputs:
-    return tuple(tensor[:1] for tensor in inputs)
+def _check_rows_apart(step: str, batch: Tensor, inputs: Inputs, run: Callable[[Inputs], Tensor]) -> None:
+    """Compare each row's answer in a batch, [rows, width], with that alone and in the reversed batch."""
+    alone = torch.cat([run(tuple(tensor[row : row + 1] for tensor in inputs)) for row in range(len(batch))])
+    backwards = run(_reversed(inputs)).flip(0)
+    for other in (alone, backwards):
+        if not agree(batch, other, spread=batch.std(0)):
+            row = int((batch - other).abs().amax(-1).argmax())
+            raise ModelRefused(
+                f"the model's answer to {step} a row depends on the rows beside it (a batch norm without "
+                "running statistics does this, or a layer that takes rows for positions): in a batch "
+                f"{batch[row, :3].tolist()}, elsewhere {other[row, :3].tolist()}"
+            )
 
 
-def _check_row_alone(step: str, batch: Tensor, alone: Tensor) -> None:
-    """Compare a row's answer in a batch, the first of [rows, width], with its answer alone, [1, width]."""
-    if not agree(batch[:1], alone, spread=batch.std(0)):
-        raise ModelRefused(
-            f"the model's answer to {step} a row depends on the rows beside it (a batch norm without running "
-            f"statistics does this): alone {alone[0, :3].tolist()}, in a batch {batch[0, :3].tolist()}"
-        )
+def _reversed(inputs: Inputs) -> Inputs:
+    return tuple(tensor.flip(0) for tensor in inputs)
 
 
 def agree(expected: Tensor, given: Tensor, spread: Tensor) -> bool:
@@ -177,19 +212,41 @@ def agree(expected: Tensor, given: Tensor, spread: Tensor) -> bool:
     return bool(((expected - given).abs() <= 0.01 * spread + rounding).all())
 
 
-def _buffers(model: StochasticModel) -> dict[str, Tensor]:
-    trees = {"": model.predicting, "sampling ": model.dropping}
-    return {
-        f"{tree}{name}": buffer.clone()
-        for tree, module in trees.items()
-        for name, buffer in module.named_buffers()
-    }
+@dataclass(frozen=True)
+class _State:
+    """What must not change: values of buffers, and which tensors the parameters are, written how often."""
+
+    buffers: dict[str, Tensor]
+    parameters: dict[str, tuple[int, int]]
 
 
-def _check_buffers(before: dict[str, Tensor], after: dict[str, Tensor]) -> None:
-    for name, value in before.items():
-        if not torch.equal(value.nan_to_num(), after[name].nan_to_num()):
-            raise ModelRefused(f"the buffer {name} changes while the model samples, so answers would drift")
+def _state(model: StochasticModel) -> _State:
+    trees = (("", model.predicting), ("sampling ", model.dropping))
+    return _State(
+        {f"{tree}{name}": held.clone() for tree, module in trees for name, held in module.named_buffers()},
+        {
+            f"{tree}{name}": (id(held), held._version)  # noqa: SLF001  # torch's count of writes
+            for tree, module in trees
+            for name, held in module.named_parameters()
+        },
+    )
+
+
+def _check_state(before: _State, after: _State) -> None:
+    changed = [name for name, held in before.parameters.items() if after.parameters.get(name) != held]
+    changed += [
+        name
+        for name, held in before.buffers.items()
+        if name not in after.buffers or not torch.equal(held.nan_to_num(), after.buffers[name].nan_to_num())
+    ]
+    if changed:
+        raise ModelRefused(f"{', '.join(changed)} changes while the model runs, so answers would drift")
+
+
+def _randomness() -> object:
+    """Where the generators of Python and numpy stand."""
+    words = np.random.get_state(legacy=False)
+    return random.getstate(), repr(words)
 
 
 def _idle(tree: nn.Module, sites: Sequence[Site]) -> Iterable[IdleDropout]:

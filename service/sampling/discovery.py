@@ -7,6 +7,7 @@ in which one row is another tells how. All rows share a mask, so it holds the pa
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,11 +28,13 @@ class Discovery:
 
     Args:
         sites: in the order of the forward pass; nothing selected yet.
+        output: of the dropping tree on two rows, with nothing dropped.
         random: random operations that no dropout function asked for.
         row_bytes: what one row adds to the largest tensor of a pass, at least 1.
     """
 
     sites: tuple[Site, ...]
+    output: Any
     random: tuple[RandomOperation, ...]
     row_bytes: int
 
@@ -50,31 +53,36 @@ def discover(model: StochasticModel, example: Example) -> Discovery:
     Raises:
         ModelRefused: the calls differ between the passes, or the rows cannot be told apart.
     """
-    seen_with_two, two = _walk(model, example(2))
-    seen_with_three, three = _walk(model, example(3))
+    seen_with_two, two, output = _walk(model, example(2))
+    seen_with_three, three, _ = _walk(model, example(3))
     if [seen.call.name for seen in seen_with_two] != [seen.call.name for seen in seen_with_three]:
         raise ModelRefused(
             "which dropout layers run depends on the number of rows; such a model has no sites"
+        )
+    names = [seen.call.name for seen in seen_with_two]
+    if len(set(names)) < len(names):
+        raise ModelRefused(
+            f"two dropout calls have one name: {', '.join(names)}; rename a module with a colon"
         )
     finder = _RowFinder(model, example)
     sites = tuple(
         _site(seen, finder.find(seen, other), 1 - seen.flops_before / max(1, two.flops))
         for seen, other in zip(seen_with_two, seen_with_three, strict=True)
     )
-    return Discovery(sites, tuple(two.random), _row_bytes(two.made_bytes, three.made_bytes))
+    return Discovery(sites, output, tuple(two.random), _row_bytes(two.made_bytes, three.made_bytes))
 
 
-def _walk(model: StochasticModel, inputs: Inputs) -> tuple[list[_SeenCall], PassObserver]:
+def _walk(model: StochasticModel, inputs: Inputs) -> tuple[list[_SeenCall], PassObserver, Any]:
     seen: list[_SeenCall] = []
     observer = PassObserver(model.paths)
 
     def record(call: DropoutCall) -> Tensor:
         seen.append(_SeenCall(call, tuple(call.arguments.values.shape), observer.flops))
-        return call.kind.keep_all(call.arguments.values)
+        return call.kind.keep_all(call.arguments.values, call.arguments.rate)
 
     with observer:
-        model.intercepted(inputs, record)
-    return seen, observer
+        output = model.intercepted(inputs, record)
+    return seen, observer, output
 
 
 def _site(seen: _SeenCall, rows: RowDimension | None, share_of_cost: float) -> Site:
@@ -154,7 +162,7 @@ class _RowFinder:
         def record(call: DropoutCall) -> Tensor:
             if call.name == name:
                 met.append(call.arguments.values.clone())
-            return call.kind.keep_all(call.arguments.values)
+            return call.kind.keep_all(call.arguments.values, call.arguments.rate)
 
         self._model.intercepted(inputs, record)
         return met[0]

@@ -21,6 +21,11 @@ from service.sampling.stochastic import Inputs, Masks, StochasticModel
 _KNOWN_SHAPES = 256
 _MEASURING_SEED = 0
 
+# Between chunks a request can be given up. A pass of the loop is as long as many samples of another plan.
+_LOOP_SAMPLES = 8
+_CHUNK_SAMPLES = 256
+_MASK_COPIES = 4  # words, booleans, factors, and what they are multiplied with
+
 
 @dataclass(frozen=True)
 class Budgets:
@@ -145,7 +150,7 @@ class Engine:
         blocks = self._blocks(placed, layout.row_bytes)
         block_rows = len(blocks[0][0])
         chosen = plan or self.plan(block_rows)
-        step = max(1, self._budgets.chunk_bytes // (block_rows * layout.row_bytes))
+        step = self._chunk_samples(layout, block_rows, chosen)
         kept_samples = samples.stop if self._masks.worth_keeping(layout.sampled, samples.stop) else 0
         for start in range(samples.start, samples.stop, step):
             chunk = range(start, min(start + step, samples.stop))
@@ -157,6 +162,12 @@ class Engine:
     def plan(self, rows: int) -> Plan:
         """Give the plan that samples so many rows."""
         return self.plans.plan(rows) if self.plans else LOOP
+
+    def _chunk_samples(self, layout: Layout, rows: int, plan: Plan) -> int:
+        """How many samples fit the budget, both what rows and what masks take, and are soon done."""
+        masks_bytes = _MASK_COPIES * sum(site.mask_bytes for site in layout.sampled)
+        fit = self._budgets.chunk_bytes // max(rows * layout.row_bytes, masks_bytes)
+        return max(1, min(fit, _LOOP_SAMPLES if plan is LOOP else _CHUNK_SAMPLES))
 
     def _blocks(self, inputs: Inputs, row_bytes: int) -> list[Inputs]:
         """Cut rows so that one pass of a block fits the budget."""

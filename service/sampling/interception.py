@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
+from service.errors import ModelRefused
 from service.sampling.composites import COMPOSITES, REOPENED
 from service.sampling.kinds import BERNOULLI, KINDS, Arguments, Kind, arguments
 
@@ -88,10 +89,18 @@ class DropoutPass(TorchFunctionMode):
     """One forward pass in which every dropout call is answered by `answer`. Used once, as a context.
 
     It sees the functions of `torch.nn.functional`, whether a module calls them or the model itself does.
+
+    Args:
+        paths: of the tree that runs.
+        answer: stands for the dropout functions.
+        held_in_eval: paths of modules that are in eval mode only because of their running statistics.
     """
 
-    def __init__(self, paths: ModulePaths, answer: Callable[[DropoutCall], Tensor]) -> None:
+    def __init__(
+        self, paths: ModulePaths, answer: Callable[[DropoutCall], Tensor], held_in_eval: frozenset[str]
+    ) -> None:
         super().__init__()
+        self._held_in_eval = held_in_eval
         self._paths = paths
         self._answer = answer
         self._calls: Counter[str] = Counter()
@@ -112,7 +121,14 @@ class DropoutPass(TorchFunctionMode):
         return func(*args, **given)
 
     def _dropped(self, kind: Kind, given: Arguments) -> Tensor:
-        return self._answer(self._call(kind, given)) if given.training else given.values
+        if given.training:
+            return self._answer(self._call(kind, given))
+        if given.rate > 0 and self._paths.current in self._held_in_eval:
+            raise ModelRefused(
+                f"dropout within {self._paths.current} cannot be sampled: the layer has running statistics, "
+                "and must be in eval mode; drop outside of it"
+            )
+        return given.values
 
     def _attention_weights(self, values: Tensor, rate: float) -> Tensor:
         return self._dropped(KINDS[F.dropout], Arguments(values, rate, training=True, in_place=False))

@@ -50,9 +50,9 @@ class Kind:
             return 0.0
         return _alpha_scale(rate) if self.alpha else 1 / (1 - rate)
 
-    def keep_all(self, values: Tensor) -> Tensor:
-        """Give what a call gives where nothing is dropped."""
-        return values.new_ones(values.shape) if self.draws else values
+    def keep_all(self, values: Tensor, rate: float) -> Tensor:
+        """Give what a call gives where nothing is dropped; for a mask of the model's own, its expectation."""
+        return values.new_full(values.shape, 1 - rate) if self.draws else values
 
     def apply(self, values: Tensor, scales: Tensor, rate: float) -> Tensor:
         """Drop: `values` of any shape, `scales` broadcasting over it, the rate they were drawn with."""

@@ -25,7 +25,7 @@ class StochasticModel:
 
     def __init__(self, model: nn.Module) -> None:
         self.predicting = predicting_tree(model)
-        self.dropping = dropping_tree(model)
+        self.dropping, self.held_in_eval = dropping_tree(model)
         self.paths = ModulePaths(self.dropping)
 
     def predict(self, inputs: Inputs) -> Any:
@@ -64,7 +64,7 @@ class StochasticModel:
     def intercepted(self, inputs: Inputs, answer: Callable[[DropoutCall], Tensor]) -> Any:
         """Run one pass of the dropping tree in which `answer` stands for every dropout function."""
         self.paths.restart()
-        with DropoutPass(self.paths, answer):
+        with DropoutPass(self.paths, answer, self.held_in_eval):
             return self.dropping(*(tensor.clone() for tensor in inputs))
 
 

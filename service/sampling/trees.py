@@ -18,22 +18,31 @@ def predicting_tree(model: nn.Module) -> nn.Module:
     return model.eval().requires_grad_(False)
 
 
-def dropping_tree(model: nn.Module) -> nn.Module:
+def dropping_tree(model: nn.Module) -> tuple[nn.Module, frozenset[str]]:
     """Copy the modules, not the tensors, into training mode, with layers of running statistics in eval.
 
     Everything else is in training mode, because functional dropout, attention and recurrent layers look at
     their own module's `training`, not at a dropout child's.
 
+    Returns:
+        The copy, and the paths of the layers that are in eval mode.
+
     Raises:
         ModelRefused: the model cannot be copied.
     """
+    held: set[str] = set()
     shared = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
     try:
         tree = deepcopy(model, memo=dict(shared))
     except Exception as cause:
         raise ModelRefused(f"the model's modules cannot be copied ({cause}); see copy.deepcopy") from cause
     tree.train()
-    for module in tree.modules():
-        if isinstance(module, _NormBase) or hasattr(module, "running_mean"):
-            module.eval()
-    return tree
+    for path, module in tree.named_modules():
+        if _has_running_statistics(module):
+            module.training = False  # its children have a mode of their own
+            held.add(path)
+    return tree, frozenset(held)
+
+
+def _has_running_statistics(module: nn.Module) -> bool:
+    return isinstance(module, _NormBase) or "running_mean" in dict(module.named_buffers(recurse=False))

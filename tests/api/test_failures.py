@@ -356,6 +356,25 @@ def _break(repository: Repository, case: str) -> None:
         manifest.write_text(manifest.read_text().replace("networks:mlp", "os:system"))
 
 
+def test_a_folder_that_is_no_models_is_told_and_ignored(
+    repository: Repository, serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    repository.add()
+    for name in ("lost+found", "b\udcffd"):
+        (repository.path / name).mkdir()
+    client = serve()
+    assert [model["name"] for model in client.get("/v1/models").json()["models"]] == ["small"]
+    assert client.get("/metrics").status_code == 200
+    assert "folder 'lost+found' of the repository is no model" in caplog.text
+
+
+def test_an_error_is_not_as_long_as_what_caused_it(client: TestClient) -> None:
+    body = {"inputs": [ROW], "x" * 50_000: 1}
+    answer = client.post(PREDICT, json=body)
+    assert_failed(answer, 400, "invalid_input", "unknown field")
+    assert len(answer.text) < 1200
+
+
 def test_a_broken_version_leaves_the_one_before_it_serving(repository: Repository, serve: Serve) -> None:
     repository.add(version=1)
     (repository.add(version=2) / "weights.safetensors").write_bytes(b"garbage")

@@ -1,6 +1,7 @@
 """From a folder to a network with its weights, or a refusal that names the file."""
 
 import hashlib
+import os
 import pickle
 from pathlib import Path
 
@@ -206,3 +207,24 @@ def test_a_factory_that_raises_says_so_with_its_arguments() -> None:
 def test_a_factory_must_give_a_module() -> None:
     with pytest.raises(FactoryError, match=r"gave a str, not a torch.nn.Module"):
         build(FactorySource("networks:no_module"), ("networks",))
+
+
+@pytest.mark.parametrize("name", ["model.toml", "1/weights.safetensors", "1/weights.safetensors.sha256"])
+def test_what_is_no_file_is_refused_and_not_waited_for(repository: Repository, name: str) -> None:
+    weights_of(repository)
+    path = repository.path / "small" / name
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    with pytest.raises((WeightsError, ManifestError), match=f"{name} is not a file"):
+        read(repository)
+
+
+def test_a_factory_that_gives_one_module_twice_gives_two_models(repository: Repository) -> None:
+    """Each version has its own weights, though the factory keeps the module."""
+    for version in (1, 2):
+        repository.add(version=version, factory="kept", network=networks.mlp())
+    folder = ModelFolder(repository.path / "small")
+    first, second = (folder.read(folder.manifest(), version, ("networks",)).module for version in (1, 2))
+    weights = load_file(repository.path / "small" / "1" / "weights.safetensors")
+    assert all(torch.equal(first.state_dict()[name], tensor) for name, tensor in weights.items())
+    assert not torch.equal(first.state_dict()["0.weight"], second.state_dict()["0.weight"])

@@ -10,7 +10,7 @@ from networks import SAMPLED, Named, functional, images, in_a_loop, mlp, plain, 
 from torch import Tensor, nn
 
 from service.errors import ModelError, ModelRefused, NoDropout
-from service.sampling.engine import Engine
+from service.sampling.engine import Budgets, Engine
 from service.sampling.sites import Selection
 
 FLOAT = torch.float32
@@ -230,6 +230,33 @@ def test_a_model_of_some_values_only_says_which_by_a_range() -> None:
     assert 1 <= rows.min() < rows.max() <= 5
 
 
+def test_dropout_beside_running_statistics_is_sampled() -> None:
+    """A container that keeps statistics of its own: it is in eval mode, its children are not."""
+
+    class Watched(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("running_mean", torch.zeros(1))
+            self.drop = nn.Dropout(0.5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.drop(x)
+
+    (site,) = audited(nn.Sequential(Watched(), nn.Linear(6, 2))).report.sites
+    assert site.path == "0.drop"
+
+
+def test_large_masks_are_cut_into_chunks_too() -> None:
+    """Dropped weights of 1 MB a sample, one row: a chunk holds a budget's worth of masks, not all samples."""
+    factory = Named(
+        lambda self, x: F.linear(x, F.dropout(self.get_submodule("layer").weight, 0.3, self.training)),  # type: ignore[arg-type]
+        layer=nn.Linear(512, 512),
+    )
+    engine = Engine(factory, [[512]], [FLOAT], budgets=Budgets(chunk_bytes=16 << 20, masks_bytes=1 << 20))
+    chunks = list(engine.samples((torch.randn(1, 512),), 0, range(20)))
+    assert max(len(chunk) for chunk in chunks) <= 4
+
+
 @pytest.mark.parametrize("offset", [0.0, 200_000.0])
 def test_a_plan_that_differs_is_refused_whatever_the_output_is_added_to(offset: float) -> None:
     """An in-place dropout that a residual branch sees: vmap gives half the deviation, beside any constant."""
@@ -276,9 +303,41 @@ def drawn_elsewhere(self: nn.Module, x: Tensor) -> Tensor:
     return F.dropout(x, 0.5, self.training) + (noise if self.training else 0.0)
 
 
+def skips_rarely(self: nn.Module, x: Tensor) -> Tensor:
+    if self.training and np.random.random() < 1e-9:  # what a model should not do
+        return x
+    return F.dropout(x, 0.5, self.training)
+
+
+class NormWithDropout(nn.BatchNorm1d):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(super().forward(x), 0.5, self.training)
+
+
+def writes(self: nn.Module, x: Tensor) -> Tensor:
+    if self.training:
+        self.get_parameter("teacher").add_(1)
+    return F.dropout(x, 0.5, self.training)
+
+
+def with_teacher() -> nn.Module:
+    model = function(writes)
+    model[1].register_parameter("teacher", nn.Parameter(torch.zeros(1), requires_grad=False))
+    return model
+
+
+def remembers(self: nn.Module, x: Tensor) -> Tensor:
+    before = getattr(self, "before", None)
+    self.before = x.detach()
+    return x if before is None or before.shape != x.shape else x + 0.5 * before
+
+
 REFUSED: dict[str, tuple[nn.Module, Sequence[int], str]] = {
     "recurrent": (
-        Named(lambda self, x: self.get_submodule("rnn")(x)[0][:, -1], rnn=nn.LSTM(6, 4, 2, dropout=0.5)),
+        Named(
+            lambda self, x: self.get_submodule("rnn")(x)[0][:, -1],
+            rnn=nn.LSTM(6, 4, 2, dropout=0.5, batch_first=True),
+        ),
         (3, 6),
         r"aten.bernoulli_.float in rnn\): no dropout function that can be sampled owns it",
     ),
@@ -313,8 +372,52 @@ REFUSED: dict[str, tuple[nn.Module, Sequence[int], str]] = {
         (1, 4, 4),
         r"depends on the rows beside it",
     ),
-    "changing buffer": (with_counter(), (6,), r"buffer 1.calls changes while the model samples"),
+    "changing buffer": (
+        with_counter(),
+        (6,),
+        r"1.calls changes while the model runs|1.calls, sampling 1.calls",
+    ),
     "drawn elsewhere": (function(drawn_elsewhere), (6,), r"random in a way that torch does not draw"),
+    "drawn by numpy, rarely": (
+        function(skips_rarely),
+        (6,),
+        r"the generator of Python or numpy|one set of masks",
+    ),
+    "rows before": (function(lambda _self, x: x.cumsum(0)), (6,), r"depends on the rows beside it"),
+    "rows taken for positions": (
+        Named(
+            lambda self, x: self.get_submodule("drop")(self.get_submodule("rnn")(x)[0].mean(1)),
+            rnn=nn.LSTM(6, 4),
+            drop=nn.Dropout(0.3),
+        ),
+        (5, 6),
+        r"depends on the rows beside it",
+    ),
+    "the first row": (function(lambda _self, x: x - x[:1]), (6,), r"depends on the rows beside it"),
+    "logits in training": (
+        function(lambda self, x: x if self.training else x.softmax(-1)),
+        (6,),
+        r"in training mode the model does more than drop",
+    ),
+    "dropout in a norm": (
+        nn.Sequential(nn.Linear(6, 4), NormWithDropout(4), nn.Dropout(0.1)),
+        (6,),
+        r"dropout within 1 cannot be sampled: the layer has running statistics",
+    ),
+    "written parameter": (
+        with_teacher(),
+        (6,),
+        r"1.teacher, sampling 1.teacher changes while the model runs",
+    ),
+    "remembers": (function(remembers), (6,), r"remembers what it was asked before"),
+    "one name": (
+        Named(
+            lambda self, x: self.get_submodule("d:1")(self.get_submodule("d")(self.get_submodule("d")(x))),
+            **{"d": nn.Dropout(0.5), "d:1": nn.Dropout(0.5)},
+        ),
+        (6,),
+        r"two dropout calls have one name: d, d:1, d:1",
+    ),
     "raises": (
         nn.Linear(7, 2),
         (6,),

@@ -176,3 +176,22 @@ def test_training_says_in_one_sentence_what_is_wrong(tmp_path: Path) -> None:
     assert result.output.startswith("Error: ")
     assert "cannot be read" in result.output
     assert "Traceback" not in result.output
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entry.os, "access", lambda *_: False)
+    with pytest.raises(TrainingError, match=f"{tmp_path} cannot be written to"):
+        check_entry(tmp_path / "not" / "yet", manifest())
+
+
+def test_a_full_disk_is_told_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise entry.SafetensorError("I/O error: No space left on device")
+
+    monkeypatch.setattr(entry, "save_model", full)
+    with pytest.raises(
+        TrainingError, match=r"weights.safetensors cannot be written: I/O error: No space left"
+    ):
+        write_version(tmp_path, manifest(), network(), Rows(torch.zeros(1), torch.zeros(1)), {})
