@@ -1,4 +1,4 @@
-"""Every error the service raises on purpose.
+"""Every error that a room raises for others to handle.
 
     UnsureError
     ├── RequestError               one request cannot be answered; `code` names the case on the wire
@@ -15,6 +15,8 @@
         ├── WeightsError           the weights are missing, altered, or not the model's
         ├── FactoryError           the factory is not allowed, not there, or raised
         └── ModelRefused           the model cannot be served or sampled correctly
+
+The app adds a StartError for settings with which no server can start.
 
 Each text says what happened, the value, and the way out. Status codes belong to the API alone.
 """

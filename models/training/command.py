@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from tqdm import tqdm
 
 if TYPE_CHECKING:
     from models.training.fit import Epoch
@@ -53,6 +52,8 @@ def train(name: str, repository: Path, seed: int) -> None:
 
 def _watched(name: str, epochs: "Iterable[Epoch]", most: int) -> "Iterable[Epoch]":
     """Show a bar on a terminal, and nothing where nobody watches."""
+    from tqdm import tqdm
+
     with tqdm(total=most, desc=f"training {name}", unit="epoch", disable=None, leave=False) as bar:
         for epoch in epochs:
             bar.update()

@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from service import __version__
 from service.api.exchange import reply, version_number
-from service.api.operations import Operation
+from service.api.operations import Operation, model_paths
 from service.errors import NotFound, RequestError, Unavailable
 from service.predictor.catalogue import Catalogue, Entry
 from service.predictor.served_model import ServedModel
@@ -87,7 +87,7 @@ class ProtocolFace:
                     replies=(ModelMetadata,),
                     errors=_MODEL_ERRORS,
                 )
-                for path in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}")
+                for path in model_paths("/v2")
             ),
             *(
                 Operation(
@@ -98,7 +98,7 @@ class ProtocolFace:
                     replies=(ModelHealth,),
                     errors=_MODEL_ERRORS,
                 )
-                for path in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}")
+                for path in model_paths("/v2")
             ),
         ]
 

@@ -18,7 +18,7 @@ from service.api.model_views import (
     model_line,
     model_reply,
 )
-from service.api.operations import Operation
+from service.api.operations import Operation, model_paths
 from service.api.views import predict_reply, uncertainty_reply
 from service.api.wire import (
     ClassPredictions,
@@ -86,7 +86,7 @@ class NativeFace:
                     (ClassPredictions, ValuePredictions),
                     _INFERENCE_ERRORS,
                 )
-                for model in ("/v1/models/{model}", "/v1/models/{model}/versions/{version}")
+                for model in model_paths("/v1")
             ),
             *(
                 Operation(
@@ -98,7 +98,7 @@ class NativeFace:
                     (ClassUncertainties, ValueUncertainties),
                     (*_INFERENCE_ERRORS, NoDropout),
                 )
-                for model in ("/v1/models/{model}", "/v1/models/{model}/versions/{version}")
+                for model in model_paths("/v1")
             ),
             Operation("GET", "/v1/models", "List the models", self.models, replies=(ModelList,)),
             Operation(

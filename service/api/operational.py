@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import msgspec
-from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -37,7 +36,8 @@ class OperationalFace:
 
     async def metrics(self, _request: Request) -> Response:
         """Answer GET /metrics."""
-        return Response(self._telemetry.exposition(), media_type=CONTENT_TYPE_LATEST)
+        text, media_type = self._telemetry.exposition()
+        return Response(text, media_type=media_type)
 
     async def docs(self, _request: Request) -> Response:
         """Answer GET /docs."""

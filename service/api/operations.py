@@ -35,3 +35,9 @@ class Operation:
     replies: tuple[type[msgspec.Struct], ...] = ()
     errors: tuple[type[RequestError], ...] = ()
     media_type: str = "application/json"
+
+
+def model_paths(face: str) -> tuple[str, str]:
+    """Give the paths of a model and of one of its versions, on a face such as "/v1"."""
+    model = f"{face}/models/{{model}}"
+    return model, f"{model}/versions/{{version}}"

@@ -68,7 +68,7 @@ def policy_view(policy: Policy) -> PolicyView:
 
 
 def _class_rows(prediction: ClassPrediction, identity: Identity) -> list[ClassRow]:
-    indices = prediction.probabilities.argmax(-1).tolist()
+    indices = prediction.class_index.tolist()
     rows = prediction.probabilities.tolist()
     return [
         ClassRow(identity.labels[index], index, row[index], row)

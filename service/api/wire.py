@@ -31,7 +31,7 @@ class UncertaintyBody(Struct, forbid_unknown_fields=True):
         UNSET
     )
     seed: (
-        Annotated[int, Meta(description="Which sub-networks, 0 to 2**64 - 1; null for fresh ones.")]
+        Annotated[int, Meta(description="Which thinned networks, 0 to 2**64 - 1; null for fresh ones.")]
         | UnsetType
         | None
     ) = UNSET

@@ -40,7 +40,7 @@ class UncertaintyQuestion(Question):
 
     Args:
         samples: how many.
-        seed: which sub-networks; "fresh" for new ones.
+        seed: which thinned networks; "fresh" for new ones.
         threshold: of this request's own.
         include_samples: whether to give every sample's output.
         include_quantiles: whether to give quantiles over the samples.
@@ -73,6 +73,11 @@ class ClassPrediction:
 
     probabilities: Array
 
+    @property
+    def class_index(self) -> NDArray[np.int64]:
+        """The most probable class, [rows]."""
+        return np.asarray(self.probabilities.argmax(-1))
+
 
 @dataclass(frozen=True)
 class ValuePrediction:
@@ -96,7 +101,7 @@ class UncertaintyAnswer:
 
     Args:
         identity: which model.
-        seed: which sub-networks.
+        seed: which thinned networks.
         policy: what decided.
         measures: of all rows.
         flags: one a row.

@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import Literal
 
 from service.errors import LoadError, NotFound, Unavailable
-from service.predictor.served_model import ServedModel, serve
+from service.predictor.served_model import ServedModel, prepare
 from service.repository.folder import ModelFolder, model_folders
 from service.repository.manifest import MODEL_NAME, Manifest
 from service.telemetry.metrics import Telemetry
@@ -178,7 +178,7 @@ class Catalogue:
     def _load_version(self, folder: ModelFolder, manifest: Manifest, number: int, entry: Entry) -> None:
         start = perf_counter()
         try:
-            model = serve(folder.read(manifest, number, self._allowed_factories), self._device)
+            model = prepare(folder.read(manifest, number, self._allowed_factories), self._device)
         except (Exception, SystemExit) as cause:  # noqa: BLE001  # logged; one model must not stop the others
             entry.failed.append(number)
             self._failed(entry, str(number), cause)

@@ -195,7 +195,7 @@ def _finite(values: Array) -> Array:
     return values
 
 
-def serve(read: ReadModel, device: str) -> ServedModel:
+def prepare(read: ReadModel, device: str) -> ServedModel:
     """Make a model ready; the text of every LoadError begins with the file or folder it is about."""
     try:
         return ServedModel(read, device)

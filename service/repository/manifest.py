@@ -69,7 +69,7 @@ class SamplingSpec(Struct, frozen=True, forbid_unknown_fields=True):
     Args:
         samples: how many.
         max_samples: the most a request may ask for.
-        seed: which sub-networks, 0 to 2**64 - 1.
+        seed: which thinned networks, 0 to 2**64 - 1.
         sites: "all", "head", or shell patterns over module paths.
     """
 

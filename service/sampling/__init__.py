@@ -1,1 +1,1 @@
-"""The engine: a model as its author wrote it in, samples of its thinned sub-networks out. See README.md."""
+"""The engine: a model as its author wrote it in, samples of its thinned networks out. See README.md."""

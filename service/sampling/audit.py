@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from service.errors import ModelRefused
+from service.sampling.comparison import agree, one_output
 from service.sampling.discovery import Example, discover
 from service.sampling.interception import ModulePaths
 from service.sampling.kinds import BERNOULLI
 from service.sampling.masks import keep_masks
 from service.sampling.observation import PassObserver, RandomOperation
-from service.sampling.report import DropoutReport, Finding, IdleDropout
+from service.sampling.report import DropoutReport, IdleDropout, findings
 from service.sampling.sites import Selection, Site, select
 from service.sampling.stochastic import Inputs, StochasticModel
 
@@ -50,7 +51,7 @@ def audit(model: StochasticModel, example: Example, selection: Selection) -> Dro
         raise ModelRefused("the model draws from the generator of Python or numpy, which cannot be sampled")
     effect = tuple((samples != samples[0]).any(0).any(0).tolist())
     idle = tuple(_idle(model.dropping, sites))
-    return DropoutReport(sites, idle, effect, tuple(_findings(sites, idle, effect)))
+    return DropoutReport(sites, idle, effect, tuple(findings(sites, idle, effect)))
 
 
 def refuse_random(operations: Sequence[RandomOperation]) -> None:
@@ -60,26 +61,6 @@ def refuse_random(operations: Sequence[RandomOperation]) -> None:
         "no dropout function that can be sampled owns it; dropout "
         "between the layers of LSTM, GRU and RNN is not supported yet, and its rate can be set to 0",
     )
-
-
-def one_output(output: object, rows: int) -> Tensor:
-    """Check that a model gave one floating-point tensor with a row for each row; gives it as [rows, width].
-
-    Raises:
-        ModelRefused: it gave something else.
-    """
-    if not isinstance(output, Tensor):
-        raise ModelRefused(
-            f"the model's forward must return one tensor, and returned {type(output).__name__}"
-        )
-    if not output.is_floating_point():
-        raise ModelRefused(f"the model's output must be floating point, and is {output.dtype}")
-    if output.dim() == 0 or len(output) != rows or output.dim() > 2:
-        raise ModelRefused(
-            "the model's output must have shape [rows, width] or [rows]; "
-            f"{rows} rows gave {list(output.shape)}"
-        )
-    return output.reshape(rows, -1)
 
 
 def _check_prediction(model: StochasticModel, example: Example) -> None:
@@ -192,26 +173,6 @@ def _reversed(inputs: Inputs) -> Inputs:
     return tuple(tensor.flip(0) for tensor in inputs)
 
 
-def agree(expected: Tensor, given: Tensor, spread: Tensor) -> bool:
-    """Tell whether two outputs are the same but for rounding.
-
-    Different batch sizes and plans take different matrix kernels. Whether they differ by rounding or by
-    something else is judged column by column, against what is being measured there: 1 % of its spread, and
-    8 units in the last place of its largest value, since rounding is all that large a constant leaves room
-    for.
-
-    Args:
-        expected: [..., width].
-        given: of the same shape.
-        spread: of each column over rows or samples, [width].
-    """
-    if expected.shape != given.shape:
-        return False
-    largest = expected.abs().flatten(0, -2).amax(0)
-    rounding = 8 * torch.finfo(expected.dtype).eps * largest
-    return bool(((expected - given).abs() <= 0.01 * spread + rounding).all())
-
-
 @dataclass(frozen=True)
 class _State:
     """What must not change: values of buffers, and which tensors the parameters are, written how often."""
@@ -254,32 +215,3 @@ def _idle(tree: nn.Module, sites: Sequence[Site]) -> Iterable[IdleDropout]:
     for path, module in tree.named_modules():
         if isinstance(module, _DropoutNd) and path not in reached:
             yield IdleDropout(path, type(module).__name__, module.p)
-
-
-def _findings(
-    sites: Sequence[Site], idle: Sequence[IdleDropout], effect: Sequence[bool]
-) -> Iterable[Finding]:
-    if not any(site.sampled for site in sites):
-        yield Finding("no_dropout", "warning", None, "nothing is dropped: uncertainty requests are refused")
-    elif not any(effect):
-        message = "sampling changes no output: uncertainty requests are refused"
-        yield Finding("no_effect", "warning", None, message)
-    elif not all(effect):
-        columns = ", ".join(str(index) for index, changes in enumerate(effect) if not changes)
-        yield Finding("partial_effect", "warning", None, f"sampling does not change these outputs: {columns}")
-    for module in idle:
-        yield Finding(
-            "never_runs", "warning", module.path, f"{module.kind} was never reached by a forward pass"
-        )
-    for site in sites:
-        if site.rate == 0:
-            yield Finding("rate_zero", "info", site.name, "its rate is 0: it does nothing and costs nothing")
-        elif site.rate == 1:
-            yield Finding(
-                "rate_one",
-                "warning",
-                site.name,
-                "its rate is 1: it drops everything, and no two samples differ here",
-            )
-        elif not site.sampled:
-            yield Finding("not_sampled", "info", site.name, "sampling.sites leaves it out: it drops nothing")

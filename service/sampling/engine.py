@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from service.errors import ModelError, ModelRefused, NoDropout, RequestError
-from service.sampling.audit import audit, one_output, refuse_random
+from service.sampling.audit import audit, refuse_random
+from service.sampling.comparison import one_output
 from service.sampling.discovery import discover
 from service.sampling.example import ExampleRows, Shapes
 from service.sampling.masks import MaskStore
@@ -109,7 +110,9 @@ class Engine:
             error = _model_error(cause)
             words = getattr(error, "detail", "") or str(error)
             rows = f"made-up rows of shape {_words(self.example.shapes)}"
-            raise ModelRefused(f"the model failed on {rows}: {words}") from cause
+            raise ModelRefused(
+                f"the model failed on {rows} (input.shape and input.dtype say so): {words}"
+            ) from cause
 
     def predict(self, inputs: Inputs) -> Tensor:
         """Run the whole network.
@@ -201,7 +204,7 @@ class Engine:
             raise _model_error(cause) from cause
 
     def _drawn(self, layout: Layout, seed: int, samples: range, kept_samples: int) -> Masks:
-        return {site.name: self._masks.scales(seed, site, samples, kept_samples) for site in layout.sampled}
+        return {site.name: self._masks.factors(seed, site, samples, kept_samples) for site in layout.sampled}
 
     @torch.inference_mode()
     def _sampled(self, inputs: Inputs, layout: Layout, masks: Masks, plan: Plan) -> Tensor:

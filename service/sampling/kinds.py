@@ -54,14 +54,14 @@ class Kind:
         """Give what a call gives where nothing is dropped; for a mask of the model's own, its expectation."""
         return values.new_full(values.shape, 1 - rate) if self.draws else values
 
-    def apply(self, values: Tensor, scales: Tensor, rate: float) -> Tensor:
-        """Drop: `values` of any shape, `scales` broadcasting over it, the rate they were drawn with."""
+    def apply(self, values: Tensor, factors: Tensor, rate: float) -> Tensor:
+        """Drop: `values` of any shape, `factors` broadcasting over it, the rate they were drawn with."""
         if self.draws:
-            return scales.to(values.dtype).expand(values.shape).clone()  # the model may write into it
-        scales = scales.to(values.dtype)
+            return factors.to(values.dtype).expand(values.shape).clone()  # the model may write into it
+        factors = factors.to(values.dtype)
         if self.alpha and rate < 1:
-            return (values + _ALPHA) * scales - _ALPHA * _alpha_scale(rate) * (1 - rate)
-        return values * scales
+            return (values + _ALPHA) * factors - _ALPHA * _alpha_scale(rate) * (1 - rate)
+        return values * factors
 
 
 @dataclass(frozen=True)

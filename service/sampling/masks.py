@@ -76,7 +76,7 @@ class MaskStore:
         """
         return samples * sum(site.mask_bytes for site in sites) <= self._budget_bytes // 4
 
-    def scales(self, seed: int, site: Site, samples: range, kept_samples: int) -> Tensor:
+    def factors(self, seed: int, site: Site, samples: range, kept_samples: int) -> Tensor:
         """Give the factors that units are multiplied by: 0 if dropped, `site.kept_scale` if kept.
 
         Args:

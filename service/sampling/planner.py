@@ -7,7 +7,7 @@ from time import perf_counter
 from torch import Tensor
 
 from service.errors import ModelError
-from service.sampling.audit import agree
+from service.sampling.comparison import agree
 from service.sampling.plans import LOOP, VMAP, Plan
 
 Run = Callable[[Plan, int, int], Tensor]  # plan, rows, samples → outputs of the example rows

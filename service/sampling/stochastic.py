@@ -17,7 +17,7 @@ Masks = Mapping[str, Tensor]
 
 
 class StochasticModel:
-    """A model and its sub-networks.
+    """A model and its thinned networks.
 
     Args:
         model: kept, put into eval mode and frozen.
@@ -34,7 +34,7 @@ class StochasticModel:
         return self.predicting(*(tensor.clone() for tensor in inputs))
 
     def sample(self, inputs: Inputs, sites: Sites, masks: Masks, *, in_place: bool) -> Any:
-        """Run one thinned sub-network.
+        """Run one thinned network.
 
         Args:
             inputs: one tensor per argument of forward, [rows, …].
@@ -68,16 +68,16 @@ class StochasticModel:
             return self.dropping(*(tensor.clone() for tensor in inputs))
 
 
-def _dropped(call: DropoutCall, site: Site, scales: Tensor, in_place: bool) -> Tensor:
+def _dropped(call: DropoutCall, site: Site, factors: Tensor, in_place: bool) -> Tensor:
     given = call.arguments
-    dropped = _applied(call.kind, site.rows, given.values, scales, given.rate)
+    dropped = _applied(call.kind, site.rows, given.values, factors, given.rate)
     return given.values.copy_(dropped) if in_place and given.in_place else dropped
 
 
-def _applied(kind: Kind, rows: RowDimension | None, values: Tensor, scales: Tensor, rate: float) -> Tensor:
+def _applied(kind: Kind, rows: RowDimension | None, values: Tensor, factors: Tensor, rate: float) -> Tensor:
     if rows is None or rows.parts == 1:
-        return kind.apply(values, scales, rate)
-    return rows.folded(kind.apply(rows.unfolded(values), rows.for_rows(scales), rate))
+        return kind.apply(values, factors, rate)
+    return rows.folded(kind.apply(rows.unfolded(values), rows.for_rows(factors), rate))
 
 
 def _recognised(call: DropoutCall, sites: Sites) -> Site:

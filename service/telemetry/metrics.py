@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from prometheus_client import (
+    CONTENT_TYPE_LATEST,
     CollectorRegistry,
     Counter,
     Gauge,
@@ -159,6 +160,6 @@ class Telemetry:
         self._model_ready.labels(model, version).set(0)
         self._load_failures.labels(model).inc()
 
-    def exposition(self) -> bytes:
-        """Give everything in the Prometheus text format."""
-        return generate_latest(self.registry)
+    def exposition(self) -> tuple[bytes, str]:
+        """Give everything in the Prometheus text format, and the media type of that."""
+        return generate_latest(self.registry), CONTENT_TYPE_LATEST

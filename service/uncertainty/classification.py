@@ -3,8 +3,8 @@
 With p_t the probabilities of sample t, p̄ their mean, H[p] = -Σ_c p_c ln p_c in nats, and T samples:
 
     predictive entropy   H[p̄]                       all uncertainty about the class
-    expected entropy     (1/T) Σ_t H[p_t]            what remains when the sub-network is known: the data's
-    mutual information   their difference, ≥ 0       what the sub-networks disagree about: the model's
+    expected entropy     (1/T) Σ_t H[p_t]            what remains when the network is known: the data's
+    mutual information   their difference, ≥ 0       what the networks disagree about: the model's
     variation ratio      1 - f_mode / T              the share of samples that vote against the mode
 
 (Gal 2016, "Uncertainty in deep learning", section 3.3.1; Houlsby et al. 2011 for the mutual information.)

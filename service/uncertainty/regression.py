@@ -3,7 +3,7 @@
 With μ_t the value of sample t and σ²_t the noise that the model predicts there (its variance head):
 
     mean        (1/T) Σ_t μ_t
-    variance    unbiased, of the μ_t            epistemic: what the sub-networks disagree about
+    variance    unbiased, of the μ_t            epistemic: what the thinned networks disagree about
     aleatoric   (1/T) Σ_t σ²_t                  the data's own noise; unknown without a variance head
     total       variance + aleatoric            (the law of total variance; Kendall & Gal 2017, eq. 9)
 

@@ -105,7 +105,7 @@ def test_the_store_gives_what_is_drawn() -> None:
     store = MaskStore(1 << 20, torch.device("cpu"))
     site = make_site(rate=0.25)
     for samples in (range(10), range(5, 30), range(3), range(100, 101)):
-        assert torch.equal(store.scales(9, site, samples, samples.stop), expected_scales(9, site, samples))
+        assert torch.equal(store.factors(9, site, samples, samples.stop), expected_scales(9, site, samples))
 
 
 def test_the_store_draws_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,9 +118,9 @@ def test_the_store_draws_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.sampling.masks.keep_masks", counted)
     store = MaskStore(1 << 20, torch.device("cpu"))
     site = make_site()
-    store.scales(1, site, range(10), 50)
-    store.scales(1, site, range(10, 50), 50)
-    store.scales(1, site, range(20, 60), 60)
+    store.factors(1, site, range(10), 50)
+    store.factors(1, site, range(10, 50), 50)
+    store.factors(1, site, range(20, 60), 60)
     assert drawn == [range(50), range(50, 60)]
 
 
@@ -129,13 +129,13 @@ def test_the_store_keeps_to_its_budget() -> None:
     store = MaskStore(100_000, torch.device("cpu"))
     site = make_site()
     for seed in range(40):
-        store.scales(seed, site, range(50), 50)
-        store.scales(0, site, range(60), 60)
+        store.factors(seed, site, range(50), 50)
+        store.factors(0, site, range(60), 60)
         assert store.kept_bytes <= 100_000
         assert store.kept_bytes == sum(kept.nbytes for kept in store._kept.values())
     before = store.kept_bytes
     assert torch.equal(
-        store.scales(99, site, range(4990, 5000), 0), expected_scales(99, site, range(4990, 5000))
+        store.factors(99, site, range(4990, 5000), 0), expected_scales(99, site, range(4990, 5000))
     )
     assert store.kept_bytes == before
 
@@ -179,7 +179,7 @@ def test_the_store_serves_several_threads() -> None:
         for turn in range(50):
             seed, stop = (thread + turn) % 7, 1 + (turn * 13) % 60
             if not torch.equal(
-                store.scales(seed, site, range(stop), stop), expected_scales(seed, site, range(stop))
+                store.factors(seed, site, range(stop), stop), expected_scales(seed, site, range(stop))
             ):
                 wrong.append(seed)
 

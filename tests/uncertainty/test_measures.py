@@ -63,7 +63,7 @@ def test_classification(seed: int, samples: int, rows: int, classes: int, spread
 
 
 def test_probabilities_are_averaged_and_not_logits() -> None:
-    """Two sure sub-networks that disagree: half and half, and all of it disagreement."""
+    """Two sure thinned networks that disagree: half and half, and all of it disagreement."""
     outputs = np.array([[[50.0, 0.0]], [[0.0, 50.0]]])
     measures = classified(outputs, logits=True)
     assert measures.mean[0] == pytest.approx([0.5, 0.5])

@@ -1,0 +1,46 @@
+"""Outputs of a model, as one tensor, and whether two of them are the same but for rounding."""
+
+import torch
+from torch import Tensor
+
+from service.errors import ModelRefused
+
+
+def one_output(output: object, rows: int) -> Tensor:
+    """Check that a model gave one floating-point tensor with a row for each row; gives it as [rows, width].
+
+    Raises:
+        ModelRefused: it gave something else.
+    """
+    if not isinstance(output, Tensor):
+        raise ModelRefused(
+            f"the model's forward must return one tensor, and returned {type(output).__name__}"
+        )
+    if not output.is_floating_point():
+        raise ModelRefused(f"the model's output must be floating point, and is {output.dtype}")
+    if output.dim() == 0 or len(output) != rows or output.dim() > 2:
+        raise ModelRefused(
+            "the model's output must have shape [rows, width] or [rows]; "
+            f"{rows} rows gave {list(output.shape)}"
+        )
+    return output.reshape(rows, -1)
+
+
+def agree(expected: Tensor, given: Tensor, spread: Tensor) -> bool:
+    """Tell whether two outputs are the same but for rounding.
+
+    Different batch sizes and plans take different matrix kernels. Whether they differ by rounding or by
+    something else is judged column by column, against what is being measured there: 1 % of its spread, and
+    8 units in the last place of its largest value, since rounding is all that large a constant leaves room
+    for.
+
+    Args:
+        expected: [..., width].
+        given: of the same shape.
+        spread: of each column over rows or samples, [width].
+    """
+    if expected.shape != given.shape:
+        return False
+    largest = expected.abs().flatten(0, -2).amax(0)
+    rounding = 8 * torch.finfo(expected.dtype).eps * largest
+    return bool(((expected - given).abs() <= 0.01 * spread + rounding).all())

@@ -1,0 +1,61 @@
+"""What is installed is what is imported: serving pulls nothing that serving does not need."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterable
+
+from readme import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+OURS = {"service", "models"}
+BY_IMPORT = {"prometheus_client": "prometheus-client", "sklearn": "scikit-learn"}
+# uvicorn takes these up by itself where they are installed: a faster parser and a faster loop.
+TAKEN_UP = {"httptools", "uvloop"}
+
+
+def imported(package: str) -> set[str]:
+    """Name the distributions that the files of a package import."""
+    found: set[str] = set()
+    for path in (ROOT / package).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                found.add(node.module.split(".")[0])
+    return {BY_IMPORT.get(name, name) for name in found - OURS - set(sys.stdlib_module_names)}
+
+
+def names(requirements: Iterable[str]) -> set[str]:
+    return {re.split(r"[^A-Za-z0-9_.-]", requirement)[0] for requirement in requirements}
+
+
+def test_dependencies_are_what_the_service_imports() -> None:
+    assert names(PROJECT["dependencies"]) == imported("service") | TAKEN_UP
+
+
+def test_training_needs_its_extra_alone() -> None:
+    extra = names(PROJECT["optional-dependencies"]["train"])
+    assert imported("models") - names(PROJECT["dependencies"]) == extra
+    assert not extra & names(PROJECT["dependencies"])
+
+
+def test_every_requirement_is_pinned_in_the_constraints() -> None:
+    pinned = {
+        line.split("==")[0].lower().replace("_", "-")
+        for line in (ROOT / "constraints.txt").read_text().split()
+    }
+    extras = PROJECT["optional-dependencies"]
+    required = names(PROJECT["dependencies"]) | names(extras["train"]) | names(extras["dev"]) - {"unsure"}
+    assert {name.lower().replace("_", "-") for name in required} <= pinned
+
+
+def test_help_does_not_wait_for_torch() -> None:
+    script = "import sys; from service.cli import main; main(['--help'], standalone_mode=False); print('torch' in sys.modules)"  # noqa: E501
+    printed = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    ).stdout
+    assert printed.endswith("False\n")
+    assert "train  Train a demo model, and add it to a model repository." in printed
