@@ -58,8 +58,7 @@ def refuse_random(operations: Sequence[RandomOperation]) -> None:
     """Refuse random operations that no dropout function has asked for."""
     _refuse_random(
         operations,
-        "no dropout function that can be sampled owns it; dropout "
-        "between the layers of LSTM, GRU and RNN is not supported yet, and its rate can be set to 0",
+        "no dropout function that can be sampled owns it",
     )
 
 

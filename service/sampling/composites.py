@@ -1,11 +1,13 @@
 """Functions of torch that drop somewhere inside, taken apart so that the inside can be seen.
 
 While a function mode handles a call it is off, so what happens within one of these would pass it by.
-Attention is written out here by its definition, with the dropout as a call of its own; what torch itself
-writes in Python is run again as it stands, with the mode on.
+Attention is written out here by its definition and a recurrent net layer by layer, with the dropout as a call
+of its own; what torch itself writes in Python is run again as it stands, with the mode on.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from math import sqrt
 from types import FunctionType
 from typing import Any
@@ -58,8 +60,80 @@ def attention(
     return drop(scores.softmax(-1).masked_fill(nowhere, 0.0), dropout_p) @ value
 
 
-COMPOSITES: Mapping[Callable[..., Any], Callable[..., Tensor]] = {F.scaled_dot_product_attention: attention}
-"""Functions that are written out here; each takes the dropout before its own arguments."""
+def layers(
+    function: Callable[..., tuple[Tensor, ...]],
+    drop: Drop,
+    values: Tensor,
+    states: Tensor | Sequence[Tensor],
+    weights: Sequence[Tensor],
+    biased: bool,
+    layers: int,
+    dropout: float,
+    _train: bool,
+    bidirectional: bool,
+    batch_first: bool,
+) -> tuple[Tensor, ...]:
+    """Run a recurrent function of torch a layer at a time, with the dropout between the layers.
+
+    Args:
+        function: torch.lstm, torch.gru, torch.rnn_tanh or torch.rnn_relu; the rest are its own arguments.
+        drop: the dropout of what one layer gives to the next, a mask for each step of time.
+        values: [rows, length, features], or the first two the other way round.
+        states: the first hidden state, [layers·directions, rows, width]; for an LSTM with the cell state.
+        weights: of all layers, one after the other.
+        biased: whether there are biases among the weights.
+        layers: how many.
+        dropout: the rate.
+        bidirectional: whether a layer runs both ways.
+        batch_first: whether the rows are the first dimension.
+
+    Returns:
+        The outputs of the last layer, and the last states of all, as torch gives them.
+    """
+    ways, each = 1 + bidirectional, len(weights) // layers
+    several = not isinstance(states, Tensor)
+    last: list[tuple[Tensor, ...]] = []
+    for layer in range(layers):
+        begin = slice(layer * ways, (layer + 1) * ways)
+        state = [held[begin] for held in states] if several else states[begin]
+        own = weights[layer * each : (layer + 1) * each]
+        given = function(values, state, own, biased, 1, 0.0, False, bidirectional, batch_first)
+        last.append(given[1:])
+        values = drop(given[0], dropout) if layer < layers - 1 else given[0]
+    return values, *(torch.cat(held) for held in zip(*last, strict=True))
+
+
+@dataclass(frozen=True)
+class Composite:
+    """A function that is written out here.
+
+    Args:
+        drops: whether a call, by its positional and named arguments, drops anything.
+        run: takes the dropout before the function's own arguments.
+    """
+
+    drops: Callable[[Sequence[Any], Mapping[str, Any]], bool]
+    run: Callable[..., Any]
+
+
+def _attention_drops(args: Sequence[Any], given: Mapping[str, Any]) -> bool:
+    rate = args[4] if len(args) > 4 else given.get("dropout_p", 0.0)
+    return bool(rate > 0)
+
+
+def _layers_drop(args: Sequence[Any], _given: Mapping[str, Any]) -> bool:
+    """Tell by the arguments of a padded call; a packed one has its lengths second, and is left whole."""
+    packed = isinstance(args[1], Tensor) and not args[1].is_floating_point()
+    return not packed and bool(args[4] > 1 and args[5] > 0 and args[6])
+
+
+_RECURRENT = (torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu)
+
+COMPOSITES: Mapping[Callable[..., Any], Composite] = {
+    F.scaled_dot_product_attention: Composite(_attention_drops, attention),
+    **{function: Composite(_layers_drop, partial(layers, function)) for function in _RECURRENT},
+}
+"""Functions that are written out here."""
 
 
 def _reopened(function: Any) -> Callable[..., Any]:

@@ -113,8 +113,8 @@ class DropoutPass(TorchFunctionMode):
             return self._dropped(KINDS[func], arguments(KINDS[func], args, given))
         if func in BERNOULLIS:
             return self._drawn(func, args, given)
-        if func in COMPOSITES and _drops(args, given):
-            return COMPOSITES[func](self._attention_weights, *args, **given)
+        if func in COMPOSITES and COMPOSITES[func].drops(args, given):
+            return COMPOSITES[func].run(self._within, *args, **given)
         if func in REOPENED:
             with self:
                 return REOPENED[func](*args, **given)
@@ -130,7 +130,7 @@ class DropoutPass(TorchFunctionMode):
             )
         return given.values
 
-    def _attention_weights(self, values: Tensor, rate: float) -> Tensor:
+    def _within(self, values: Tensor, rate: float) -> Tensor:
         return self._dropped(KINDS[F.dropout], Arguments(values, rate, training=True, in_place=False))
 
     def _drawn(self, func: Callable[..., Any], args: tuple[Any, ...], given: dict[str, Any]) -> Any:
@@ -145,9 +145,3 @@ class DropoutPass(TorchFunctionMode):
         earlier = self._calls[path]
         self._calls[path] += 1
         return DropoutCall(f"{path}:{earlier}" if earlier else path, path, kind, given)
-
-
-def _drops(args: tuple[Any, ...], given: dict[str, Any]) -> bool:
-    """Tell whether a call of scaled_dot_product_attention has a rate above 0: it is its fifth argument."""
-    rate = args[4] if len(args) > 4 else given.get("dropout_p", 0.0)
-    return bool(rate > 0)

@@ -17,6 +17,10 @@ from service.sampling.plans import LOOP, VMAP, Plan
 ROUNDING = 2e-6  # of the largest output: fp32 through these nets (measured 2026-11: 5e-7 at most)
 
 
+# An in-place dropout that a residual branch sees; recurrent functions, which have no batching rule.
+NOT_FOR_VMAP = {"in_place_alias", "lstm", "lstm_both_ways", "lstm_unbiased", "gru", "rnn"}
+
+
 @pytest.fixture(params=sorted(SAMPLED))
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -55,7 +59,7 @@ def test_vmap_equals_loop(name: str) -> None:
     inputs = tuple(torch.randn_like(t) if t.is_floating_point() else t for t in rows_for(name, 5))
     loop = sampled(of, inputs, range(20), plan=LOOP)
     assert of.plans is not None
-    if name == "in_place_alias":
+    if name in NOT_FOR_VMAP:
         assert set(of.plans.refused) == {"vmap"}
         assert of.plans.by_rows == {1: LOOP}
         return
@@ -123,16 +127,16 @@ def train_mode(module: nn.Module) -> nn.Module:
 
 
 def test_moments_are_those_of_the_plain_model_in_train_mode(name: str) -> None:
-    """Mean and variance of 4000 samples each; within 5 standard errors of their difference, seed 3.
+    """Mean and variance of 2000 samples each; within 5 standard errors of their difference, seed 3.
 
     The standard error of a variance is s²·√((κ - 1) / n) for kurtosis κ, estimated from the samples.
     """
     inputs = rows_for(name, 2)
-    ours = sampled(engine(name), inputs, range(4000), seed=3).double()
+    ours = sampled(engine(name), inputs, range(2000), seed=3).double()
     plain = train_mode(network(name))
     torch.manual_seed(3)
     with torch.no_grad():
-        theirs = torch.stack([plain(*(tensor.clone() for tensor in inputs)) for _ in range(4000)]).double()
+        theirs = torch.stack([plain(*(tensor.clone() for tensor in inputs)) for _ in range(2000)]).double()
     assert_same_moments(ours.numpy(), theirs.numpy(), standard_errors=5)
 
 
