@@ -15,8 +15,8 @@ from starlette.testclient import TestClient
 from service.app import build
 from service.settings import Settings
 
-# A slow machine is no failure: timing belongs to benchmarks. Inputs are fresh on every run, but in CI, where a
-# change is judged by what it changed.
+# A slow machine is no failure: timing belongs to benchmarks. Inputs are fresh on every run, but in CI, where
+# a change is judged by what it changed.
 settings.register_profile("untimed", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("untimed")
 
