@@ -6,13 +6,12 @@ from starlette.responses import Response
 
 from service import __version__
 from service.api.exchange import reply, version_number
-from service.api.operations import Operation, model_paths
-from service.errors import NotFound, RequestError, Unavailable
+from service.api.operations import MODEL_ERRORS, Operation, model_paths
+from service.errors import Unavailable
 from service.predictor.catalogue import Catalogue, Entry
 from service.predictor.served_model import ServedModel
 
 _DATATYPES = {"float32": "FP32", "float64": "FP64", "int32": "INT32", "int64": "INT64"}
-_MODEL_ERRORS: tuple[type[RequestError], ...] = (NotFound, Unavailable)
 
 
 class ServerMetadata(Struct):
@@ -85,7 +84,7 @@ class ProtocolFace:
                     "Describe a model",
                     self.model,
                     replies=(ModelMetadata,),
-                    errors=_MODEL_ERRORS,
+                    errors=MODEL_ERRORS,
                 )
                 for path in model_paths("/v2")
             ),
@@ -96,7 +95,7 @@ class ProtocolFace:
                     "Tell whether a model answers",
                     self.model_ready,
                     replies=(ModelHealth,),
-                    errors=_MODEL_ERRORS,
+                    errors=MODEL_ERRORS,
                 )
                 for path in model_paths("/v2")
             ),

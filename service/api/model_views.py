@@ -6,12 +6,10 @@ from msgspec import Struct
 
 from service.api.views import policy_view
 from service.api.wire import PolicyView
-from service.predictor.catalogue import Entry
+from service.predictor.catalogue import Entry, State
 from service.predictor.served_model import ServedModel
 from service.sampling.report import Finding, IdleDropout
 from service.sampling.sites import Site
-
-State = Literal["loading", "ready", "unavailable"]
 
 
 class ModelLine(Struct):

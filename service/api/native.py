@@ -18,7 +18,7 @@ from service.api.model_views import (
     model_line,
     model_reply,
 )
-from service.api.operations import Operation, model_paths
+from service.api.operations import MODEL_ERRORS, Operation, model_paths
 from service.api.views import predict_reply, uncertainty_reply
 from service.api.wire import (
     ClassPredictions,
@@ -52,7 +52,6 @@ _INFERENCE_ERRORS = (
     Unavailable,
     DeadlineExceeded,
 )
-_MODEL_ERRORS = (NotFound, Unavailable)
 
 
 class NativeFace:
@@ -107,7 +106,7 @@ class NativeFace:
                 "Describe a model",
                 self.model,
                 replies=(ModelReply,),
-                errors=_MODEL_ERRORS,
+                errors=MODEL_ERRORS,
             ),
             Operation(
                 "GET",
@@ -115,7 +114,7 @@ class NativeFace:
                 "Report a model's dropout",
                 self.dropout,
                 replies=(DropoutReply,),
-                errors=_MODEL_ERRORS,
+                errors=MODEL_ERRORS,
             ),
         ]
 

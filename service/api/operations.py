@@ -7,9 +7,12 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.errors import RequestError
+from service.errors import NotFound, RequestError, Unavailable
 
 Handler = Callable[[Request], Awaitable[Response]]
+
+MODEL_ERRORS: tuple[type[RequestError], ...] = (NotFound, Unavailable)
+"""What any question about a model may be answered with."""
 
 
 @dataclass(frozen=True)

@@ -90,8 +90,9 @@ class ServedModel:
     def predict(self, inputs: Inputs) -> ClassPrediction | ValuePrediction:
         """Run the whole network on rows."""
         outputs = self.engine.predict(inputs)
+        self._check_probabilities(outputs)
         if self.manifest.task == "classification":
-            return ClassPrediction(_finite(self._probabilities(outputs).cpu().numpy()))
+            return ClassPrediction(_finite(self._shown(outputs).cpu().numpy()))
         value, noise = values_and_noise(outputs, variance_head=self.manifest.output.variance_head)
         return ValuePrediction(
             _finite(value.cpu().numpy()), None if noise is None else _finite(noise.cpu().numpy())
@@ -109,10 +110,10 @@ class ServedModel:
         kept: list[Tensor] = []
         proceed()
         for outputs in self.engine.samples(inputs, draw.seed, range(draw.samples)):
-            shown = self._shown(outputs)
+            self._check_probabilities(outputs)
             moments.update(outputs)
             if draw.outputs or draw.quantiles:
-                kept.append(shown.cpu())
+                kept.append(self._shown(outputs).cpu())
             proceed()
         measures = moments.measures()
         scores = score(measures, self.policy.measure)
@@ -139,21 +140,18 @@ class ServedModel:
 
     def _shown(self, outputs: Tensor) -> Tensor:
         if self.manifest.task == "classification":
-            return self._probabilities(outputs)
+            return probabilities(outputs, logits=self.manifest.logits)
         return values_and_noise(outputs, variance_head=self.manifest.output.variance_head)[0]
 
-    def _probabilities(self, outputs: Tensor) -> Tensor:
-        """Turn outputs into probabilities, or refuse what a model without logits gives in their place."""
-        given = probabilities(outputs, logits=self.manifest.logits)
-        if self.manifest.logits:
-            return given
-        wrong = (outputs < -_PROBABILITY_ROUNDING).any(-1) | (
-            (given.sum(-1) - 1).abs() > _PROBABILITY_ROUNDING
-        )
+    def _check_probabilities(self, outputs: Tensor) -> None:
+        """Refuse what a classifier without logits gives in place of probabilities."""
+        if self.manifest.task != "classification" or self.manifest.logits:
+            return
+        sums = self._shown(outputs).sum(-1)
+        wrong = (outputs < -_PROBABILITY_ROUNDING).any(-1) | ((sums - 1).abs() > _PROBABILITY_ROUNDING)
         if wrong.any():
             row = int(wrong.reshape(-1, wrong.shape[-1]).any(0).nonzero()[0])
             raise ModelError(f"the model gave no probabilities for row {row}")
-        return given
 
     def _check_output(self) -> None:
         width, output = self.engine.width, self.manifest.output
@@ -163,13 +161,9 @@ class ServedModel:
             )
         if output.variance_head and width % 2:
             raise ManifestError(f"output.variance_head: the model gives {width} values, which are no pairs")
-        if self.manifest.task == "classification" and not self.manifest.logits:
-            self._check_probabilities()
-
-    def _check_probabilities(self) -> None:
         given = self.engine.predict(self.engine.example(2))
         try:
-            self._probabilities(given)
+            self._check_probabilities(given)
         except ModelError as cause:
             raise ManifestError(
                 'output.activation is "none", but the model gives no probabilities: made-up rows gave '

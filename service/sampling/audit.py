@@ -56,10 +56,7 @@ def audit(model: StochasticModel, example: Example, selection: Selection) -> Dro
 
 def refuse_random(operations: Sequence[RandomOperation]) -> None:
     """Refuse random operations that no dropout function has asked for."""
-    _refuse_random(
-        operations,
-        "no dropout function that can be sampled owns it",
-    )
+    _refuse_random(operations, "no dropout function that can be sampled owns it")
 
 
 def _check_prediction(model: StochasticModel, example: Example) -> None:
