@@ -175,7 +175,7 @@ def _plan_view(model: ServedModel) -> PlanView | None:
     if plans is None:
         return None
     return PlanView(
-        by_rows={str(rows): plan.name for rows, plan in plans.by_rows.items()},
+        by_rows={str(rows): names[0] for rows, names in plans.by_rows.items()},
         measured=[PlanTime(plan, rows, seconds) for (plan, rows), seconds in plans.seconds.items()],
         refused=dict(plans.refused),
     )

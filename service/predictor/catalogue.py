@@ -220,4 +220,4 @@ def _summary(model: ServedModel) -> str:
     sites = sum(site.sampled for site in model.engine.report.sites)
     if not model.engine.report.can_sample:
         return "no dropout to sample"
-    return f"{sites} dropout site{'s' if sites > 1 else ''}, plan {model.engine.plan(1).name}"
+    return f"{sites} dropout site{'s' if sites > 1 else ''}, plan {model.engine.plan(1)}"

@@ -12,13 +12,13 @@ from torch.nn.modules.dropout import _DropoutNd
 from service.errors import ModelRefused
 from service.sampling.comparison import agree, one_output
 from service.sampling.discovery import Example, discover
-from service.sampling.interception import ModulePaths
+from service.sampling.interception import DropoutCall, ModulePaths
 from service.sampling.kinds import BERNOULLI
 from service.sampling.masks import keep_masks
 from service.sampling.observation import PassObserver, RandomOperation
 from service.sampling.report import DropoutReport, IdleDropout, findings
 from service.sampling.sites import Selection, Site, select
-from service.sampling.stochastic import Inputs, StochasticModel
+from service.sampling.stochastic import Inputs, StochasticModel, masked
 
 _AUDIT_SEED = 0
 _AUDIT_ROWS = 5
@@ -127,9 +127,12 @@ def _samples(model: StochasticModel, inputs: Inputs, sites: Sequence[Site]) -> T
 
 
 def _sample(model: StochasticModel, inputs: Inputs, sites: Sequence[Site], number: int) -> Tensor:
-    masks = {site.name: _mask(site, number).to(inputs[0].device) for site in sites if site.sampled}
     by_name = {site.name: site for site in sites}
-    return one_output(model.sample(inputs, by_name, masks, in_place=True), len(inputs[0]))
+
+    def drop(call: DropoutCall, site: Site) -> Tensor:
+        return masked(call, site, _mask(site, number).to(inputs[0].device), in_place=True)
+
+    return one_output(model.sample(inputs, by_name, drop), len(inputs[0]))
 
 
 def _mask(site: Site, number: int) -> Tensor:

@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from service.sampling.recurrent import BATCHED, is_padded
+
 Drop = Callable[[Tensor, float], Tensor]  # values, rate → values with dropout
 
 
@@ -122,16 +124,13 @@ def _attention_drops(args: Sequence[Any], given: Mapping[str, Any]) -> bool:
 
 
 def _layers_drop(args: Sequence[Any], _given: Mapping[str, Any]) -> bool:
-    """Tell by the arguments of a padded call; a packed one has its lengths second, and is left whole."""
-    packed = isinstance(args[1], Tensor) and not args[1].is_floating_point()
-    return not packed and bool(args[4] > 1 and args[5] > 0 and args[6])
+    """Tell by the arguments of a padded call; a packed one is left whole."""
+    return is_padded(args) and bool(args[4] > 1 and args[5] > 0 and args[6])
 
-
-_RECURRENT = (torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu)
 
 COMPOSITES: Mapping[Callable[..., Any], Composite] = {
     F.scaled_dot_product_attention: Composite(_attention_drops, attention),
-    **{function: Composite(_layers_drop, partial(layers, function)) for function in _RECURRENT},
+    **{function: Composite(_layers_drop, partial(layers, batched)) for function, batched in BATCHED.items()},
 }
 """Functions that are written out here."""
 

@@ -5,7 +5,7 @@ that grew. Where it grew by more than one for a row, rows are folded into it wit
 in which one row is another tells how. All rows share a mask, so it holds the parts of one row there.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,13 +30,19 @@ class Discovery:
         sites: in the order of the forward pass; nothing selected yet.
         output: of the dropping tree on two rows, with nothing dropped.
         random: random operations that no dropout function asked for.
-        row_bytes: what one row adds to the largest tensor of a pass, at least 1.
+        growth: what one row adds to each tensor of a pass, in bytes, in the order they were made.
+        made_before: how many tensors were made before a site, by its name.
     """
 
     sites: tuple[Site, ...]
     output: Any
     random: tuple[RandomOperation, ...]
-    row_bytes: int
+    growth: tuple[int, ...]
+    made_before: Mapping[str, int]
+
+    def row_bytes(self, after: str | None = None) -> int:
+        """Tell what one row adds to the largest tensor, of all or of those made after a site; at least 1."""
+        return max((1, *self.growth[self.made_before[after] if after else 0 :]))
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,7 @@ class _SeenCall:
     call: DropoutCall
     shape: Shape
     flops_before: int
+    made_before: int
 
 
 @torch.no_grad()
@@ -69,7 +76,10 @@ def discover(model: StochasticModel, example: Example) -> Discovery:
         _site(seen, finder.find(seen, other), 1 - seen.flops_before / max(1, two.flops))
         for seen, other in zip(seen_with_two, seen_with_three, strict=True)
     )
-    return Discovery(sites, output, tuple(two.random), _row_bytes(two.made_bytes, three.made_bytes))
+    # Tensor by tensor: a transposed weight is large, but no row makes it larger.
+    growth = tuple(more - less for less, more in zip(two.made_bytes, three.made_bytes, strict=False))
+    before = {seen.call.name: seen.made_before for seen in seen_with_two}
+    return Discovery(sites, output, tuple(two.random), growth, before)
 
 
 def _walk(model: StochasticModel, inputs: Inputs) -> tuple[list[_SeenCall], PassObserver, Any]:
@@ -77,7 +87,8 @@ def _walk(model: StochasticModel, inputs: Inputs) -> tuple[list[_SeenCall], Pass
     observer = PassObserver(model.paths)
 
     def record(call: DropoutCall) -> Tensor:
-        seen.append(_SeenCall(call, tuple(call.arguments.values.shape), observer.flops))
+        shape, made = tuple(call.arguments.values.shape), len(observer.made_bytes)
+        seen.append(_SeenCall(call, shape, observer.flops, made))
         return call.kind.keep_all(call.arguments.values, call.arguments.rate)
 
     with observer:
@@ -171,8 +182,3 @@ class _RowFinder:
 def _other_rows(example: Example) -> Inputs:
     """Rows of an example of its own, for the place of others."""
     return tuple(tensor[-1] for tensor in example(5))
-
-
-def _row_bytes(two: Sequence[int], three: Sequence[int]) -> int:
-    """Compare the passes tensor by tensor: a transposed weight is large, but no row makes it larger."""
-    return max(1, *(more - less for less, more in zip(two, three, strict=False)))

@@ -1,64 +1,33 @@
 """One model, ready to predict and to be sampled, from any number of threads."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from math import prod
 
 import torch
 from torch import Tensor, nn
 
-from service.errors import ModelError, ModelRefused, NoDropout, RequestError
+from service.errors import ModelError, ModelRefused, NoDropout
 from service.sampling.audit import audit, refuse_random
 from service.sampling.comparison import one_output
 from service.sampling.discovery import discover
 from service.sampling.example import ExampleRows, Shapes
+from service.sampling.executor import Budgets, Executor, Pinned, Usual
+from service.sampling.layout import Layout, Work, drawn
 from service.sampling.masks import MaskStore
-from service.sampling.planner import PlanChoice, choose_plan
-from service.sampling.plans import LOOP, Plan
-from service.sampling.sites import Selection, Site, select
-from service.sampling.stochastic import Inputs, Masks, StochasticModel
+from service.sampling.planner import LOOP, PlanChoice
+from service.sampling.raised import model_error
+from service.sampling.shortcuts import find_shortcuts
+from service.sampling.sites import Selection, select
+from service.sampling.stochastic import Inputs, StochasticModel
 
 _KNOWN_SHAPES = 256
-_MEASURING_SEED = 0
 
 # Between chunks a request can be given up. A pass of the loop is as long as many samples of another plan.
 _LOOP_SAMPLES = 8
 _CHUNK_SAMPLES = 256
 _MASK_COPIES = 4  # words, booleans, factors, and what they are multiplied with
-
-
-@dataclass(frozen=True)
-class Budgets:
-    """What the engine may take.
-
-    Args:
-        masks_bytes: masks kept between calls.
-        chunk_bytes: the largest tensor of one chunk of samples.
-        measuring_seconds: measuring plans at load.
-    """
-
-    masks_bytes: int = 64 << 20
-    chunk_bytes: int = 64 << 20
-    measuring_seconds: float = 4.0
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What the engine knows of inputs of one shape.
-
-    Args:
-        sites: by name, in the order of the forward pass.
-        row_bytes: what one row adds to the largest tensor of a pass.
-    """
-
-    sites: Mapping[str, Site]
-    row_bytes: int
-
-    @property
-    def sampled(self) -> list[Site]:
-        """The sites that samples drop at."""
-        return [site for site in self.sites.values() if site.sampled]
 
 
 class Engine:
@@ -72,12 +41,14 @@ class Engine:
         device: where to run.
         budgets: what it may take.
         ranges: of the values of made-up rows, per argument of forward; None for the usual.
+        usual: the seed and the number of samples of most requests.
+        pinned: what is not left to measuring.
+        known: what measuring found earlier, for the same model on the same machine.
 
     Attributes:
         example: makes the rows that the passes at load ran on.
         report: the sites and what the audit noticed.
         width: how many values the model gives for a row.
-        plans: what measuring the plans found; None where there is nothing to sample.
 
     Raises:
         ModelRefused: the model cannot be served correctly.
@@ -92,6 +63,9 @@ class Engine:
         device: torch.device | str = "cpu",
         budgets: Budgets | None = None,
         ranges: Sequence[tuple[float, float] | None] | None = None,
+        usual: Usual | None = None,
+        pinned: Pinned | None = None,
+        known: PlanChoice | None = None,
     ) -> None:
         self.device = torch.device(device)
         self._budgets = budgets or Budgets()
@@ -99,15 +73,20 @@ class Engine:
         self.example = ExampleRows(shapes, dtypes, self.device, ranges)
         self._model = StochasticModel(model.to(self.device))
         self._masks = MaskStore(self._budgets.masks_bytes, self.device)
+        self._executor = Executor(
+            self._model, self._masks, self.device, self._budgets, usual or Usual(), pinned or Pinned()
+        )
         self._layout = lru_cache(_KNOWN_SHAPES)(self._discover)
         try:
             self.report = audit(self._model, self.example, selection)
             self.width = self.predict(self.example(1)).shape[1]
-            self.plans = self._choose_plan() if self.report.can_sample else None
+            if self.report.can_sample:
+                layout = self._layout(self.example.shapes)
+                self._executor.choose(layout, self.example, self.width, known)
         except ModelRefused:
             raise
         except Exception as cause:
-            error = _model_error(cause)
+            error = model_error(cause)
             words = getattr(error, "detail", "") or str(error)
             rows = f"made-up rows of shape {_words(self.example.shapes)}"
             raise ModelRefused(
@@ -130,9 +109,7 @@ class Engine:
         blocks = self._blocks(placed, self._predicted_row_bytes(placed))
         return _checked(torch.cat([self._predicted(block) for block in blocks]))
 
-    def samples(
-        self, inputs: Inputs, seed: int, samples: range, plan: Plan | None = None
-    ) -> Iterator[Tensor]:
+    def samples(self, inputs: Inputs, seed: int, samples: range, plan: str | None = None) -> Iterator[Tensor]:
         """Run thinned networks, a chunk of samples at a time.
 
         Args:
@@ -151,26 +128,44 @@ class Engine:
         placed = self._placed(inputs)
         layout = self._layout_of(placed)
         blocks = self._blocks(placed, layout.row_bytes)
-        block_rows = len(blocks[0][0])
-        chosen = plan or self.plan(block_rows)
-        step = self._chunk_samples(layout, block_rows, chosen)
+        ranking = (plan,) if plan else self._executor.ranking(layout, len(blocks[0][0]))
+        step = self._chunk_samples(layout, len(blocks[0][0]), ranking)
         kept_samples = samples.stop if self._masks.worth_keeping(layout.sampled, samples.stop) else 0
         for start in range(samples.start, samples.stop, step):
             chunk = range(start, min(start + step, samples.stop))
-            masks = self._drawn(layout, seed, chunk, kept_samples)
+            networks = drawn(self._masks, layout, seed, chunk, kept_samples)
+            works = (Work(block, layout, networks) for block in blocks)
             yield _checked(
-                torch.cat([self._sampled(block, layout, masks, chosen) for block in blocks], dim=1)
+                torch.cat([self._executor.run(work, ranking, self.width) for work in works], dim=1)
             )
 
-    def plan(self, rows: int) -> Plan:
-        """Give the plan that samples so many rows."""
-        return self.plans.plan(rows) if self.plans else LOOP
+    def compile(self, inputs: Inputs, seed: int, samples: int) -> None:
+        """Compile code for requests of this shape now, and not when enough of them have run.
 
-    def _chunk_samples(self, layout: Layout, rows: int, plan: Plan) -> int:
+        Raises:
+            ModelError: no code could be made; the text says why.
+        """
+        placed = self._placed(inputs)
+        layout = self._layout_of(placed)
+        ranking = self._executor.ranking(layout, len(placed[0]))
+        chunk = range(min(samples, self._chunk_samples(layout, len(placed[0]), ranking)))
+        self._executor.compile(Work(placed, layout, drawn(self._masks, layout, seed, chunk, 0)))
+
+    @property
+    def plans(self) -> PlanChoice | None:
+        """What measuring the plans found; None where there is nothing to sample."""
+        return self._executor.choice
+
+    def plan(self, rows: int) -> str:
+        """Give the plan that measuring found fastest for so many rows."""
+        return self.plans.ranking(rows)[0] if self.plans else LOOP
+
+    def _chunk_samples(self, layout: Layout, rows: int, ranking: Sequence[str]) -> int:
         """How many samples fit the budget, both what rows and what masks take, and are soon done."""
         masks_bytes = _MASK_COPIES * sum(site.mask_bytes for site in layout.sampled)
-        fit = self._budgets.chunk_bytes // max(rows * layout.row_bytes, masks_bytes)
-        return max(1, min(fit, _LOOP_SAMPLES if plan is LOOP else _CHUNK_SAMPLES))
+        sample_bytes = rows * self._executor.sample_row_bytes(layout, ranking)
+        fit = self._budgets.chunk_bytes // max(sample_bytes, masks_bytes)
+        return max(1, min(fit, _LOOP_SAMPLES if ranking[0] == LOOP else _CHUNK_SAMPLES))
 
     def _blocks(self, inputs: Inputs, row_bytes: int) -> list[Inputs]:
         """Cut rows so that one pass of a block fits the budget."""
@@ -189,7 +184,7 @@ class Engine:
         try:
             layout = self._layout(_row_shapes(inputs))
         except Exception as cause:
-            raise _model_error(cause) from cause
+            raise model_error(cause) from cause
         if not layout.sampled:
             raise NoDropout(
                 f"with rows of shape {_words(_row_shapes(inputs))} the model has nothing to sample"
@@ -201,40 +196,21 @@ class Engine:
         try:
             return one_output(self._model.predict(inputs), len(inputs[0]))
         except Exception as cause:
-            raise _model_error(cause) from cause
-
-    def _drawn(self, layout: Layout, seed: int, samples: range, kept_samples: int) -> Masks:
-        return {site.name: self._masks.factors(seed, site, samples, kept_samples) for site in layout.sampled}
-
-    @torch.inference_mode()
-    def _sampled(self, inputs: Inputs, layout: Layout, masks: Masks, plan: Plan) -> Tensor:
-        samples, rows = len(next(iter(masks.values()))), len(inputs[0])
-        try:
-            outputs = plan.run(self._model, inputs, layout.sites, masks)
-        except Exception as cause:
-            raise _model_error(cause) from cause
-        if outputs.shape[:2] != (samples, rows) or outputs.numel() != samples * rows * self.width:
-            expected = [samples, rows, self.width]
-            raise ModelError(f"the model's samples have shape {list(outputs.shape)} instead of {expected}")
-        return outputs.reshape(samples, rows, self.width)
+            raise model_error(cause) from cause
 
     def _discover(self, shapes: Shapes) -> Layout:
-        found = discover(self._model, lambda rows: self.example(rows, shapes))
+        def example(rows: int) -> Inputs:
+            return self.example(rows, shapes)
+
+        found = discover(self._model, example)
         refuse_random(found.random)
-        sites = select(found.sites, self._selection)
-        return Layout({site.name: site for site in sites}, found.row_bytes)
-
-    def _choose_plan(self) -> PlanChoice:
-        layout = self._layout(self.example.shapes)
-
-        def run(plan: Plan, rows: int, samples: int) -> Tensor:
-            masks = self._drawn(layout, _MEASURING_SEED, range(samples), samples)
-            outputs = self._sampled(self.example(rows), layout, masks, plan)
-            if self.device.type == "cuda":
-                torch.cuda.synchronize(self.device)  # or only the start of the work would be timed
-            return outputs
-
-        return choose_plan(run, self._budgets.measuring_seconds)
+        sites = {site.name: site for site in select(found.sites, self._selection)}
+        first = next((name for name, site in sites.items() if site.sampled), None)
+        shortcuts = find_shortcuts(self._model, example(2), sites)
+        layout = Layout(sites, found.row_bytes(), found.row_bytes(after=first), shortcuts)
+        if first is None or self.plans is None:
+            return layout
+        return replace(layout, refused=self._executor.refused(layout, example, self.width))
 
     def _placed(self, inputs: Inputs) -> Inputs:
         return tuple(tensor.to(self.device) for tensor in inputs)
@@ -255,13 +231,3 @@ def _checked(outputs: Tensor) -> Tensor:
         row = int(nan.any(-1).reshape(-1, outputs.shape[-2]).any(0).nonzero()[0])
         raise ModelError(f"the model gave NaN for row {row}")
     return outputs
-
-
-def _model_error(cause: Exception) -> RequestError:
-    if isinstance(cause, RequestError):
-        return cause
-    if isinstance(cause, ModelRefused):
-        return ModelError("the model cannot be run with rows of this shape", str(cause))
-    text = str(cause).strip()
-    detail = f"{type(cause).__name__}: {text.splitlines()[0]}" if text else type(cause).__name__
-    return ModelError(f"the model raised {type(cause).__name__}", detail)

@@ -14,6 +14,7 @@ from torch.utils.hooks import RemovableHandle
 from service.errors import ModelRefused
 from service.sampling.composites import COMPOSITES, REOPENED
 from service.sampling.kinds import BERNOULLI, KINDS, Arguments, Kind, arguments
+from service.sampling.recurrent import BATCHED, is_padded
 
 OUTERMOST = "(model)"
 
@@ -118,6 +119,8 @@ class DropoutPass(TorchFunctionMode):
         if func in REOPENED:
             with self:
                 return REOPENED[func](*args, **given)
+        if func in BATCHED and is_padded(args):
+            return BATCHED[func](*args, **given)
         return func(*args, **given)
 
     def _dropped(self, kind: Kind, given: Arguments) -> Tensor:

@@ -1,23 +1,27 @@
-"""Which plan runs a model: those that agree with the loop, then the fastest, as measured at load."""
+"""Which plan runs a model: those that agree with the loop, fastest first, as measured at load."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from time import perf_counter
 
 from torch import Tensor
 
 from service.errors import ModelError
 from service.sampling.comparison import agree
-from service.sampling.plans import LOOP, VMAP, Plan
+from service.sampling.precision import LARGEST_SHARE, LOW, MEAN_SHARE, shares
 
-Run = Callable[[Plan, int, int], Tensor]  # plan, rows, samples → outputs of the example rows
+Run = Callable[[str, int, int], Tensor]  # plan, rows, samples → outputs of the example rows
 
-MEASURED_ROWS = (1, 32)
+LOOP = "loop"
+PLANS = (LOOP, "vmap", "fold", "spread", "thinned", "compiled")
+MEASURED_ROWS = (1, 8, 32, 128)
 
+_COMPARED_ROWS = 8
 _VERIFIED_ROWS = 3
 _VERIFIED_SAMPLES = 8
-_MEASURED_SAMPLES = 16
+_TRIED_SAMPLES = 4
 _REPEATS = 3
+_HOPELESS = 10.0  # times slower than the best for fewer rows: not measured for more
 
 
 @dataclass(frozen=True)
@@ -25,46 +29,66 @@ class PlanChoice:
     """What was found at load.
 
     Args:
-        by_rows: a measured number of rows to the plan that was fastest there.
-        seconds: (plan's name, rows) to the time of a chunk of samples; empty where there was no choice.
-        refused: a plan's name to why it is not used.
+        by_rows: a measured number of rows to the plans that may run, fastest first.
+        seconds: (plan, rows) to the time of a request of `samples`.
+        refused: a plan to why it is not used.
+        samples: how many were measured.
+        shares: a plan in lower precision to how far it moves the mean, as shares of the Monte Carlo standard
+            error: on average and at most.
     """
 
-    by_rows: Mapping[int, Plan]
+    by_rows: Mapping[int, tuple[str, ...]]
     seconds: Mapping[tuple[str, int], float]
     refused: Mapping[str, str]
+    samples: int
+    shares: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
-    def plan(self, rows: int) -> Plan:
-        """Give the plan for a number of rows: that of the largest measured number not above it."""
+    def ranking(self, rows: int) -> tuple[str, ...]:
+        """Give the plans for a number of rows, fastest first: as for the largest measured one not above."""
         return self.by_rows[max(measured for measured in self.by_rows if measured <= max(rows, 1))]
 
 
-def choose_plan(run: Run, budget_seconds: float) -> PlanChoice:
+def choose_plans(plans: Sequence[str], run: Run, samples: int, budget_seconds: float) -> PlanChoice:
     """Verify and measure.
 
     Args:
+        plans: by name, the loop first; all can run the example rows.
         run: runs example rows with a plan.
-        budget_seconds: about how long measuring may take; what is too slow to measure keeps the choice
-            made for fewer rows.
+        samples: of a usual request.
+        budget_seconds: about how long measuring may take; what is too slow to measure keeps the order found
+            for fewer rows.
     """
-    reason = _difference(run)
-    if reason:
-        return PlanChoice({1: LOOP}, {}, {VMAP.name: reason})
+    own = [plan for plan in plans if not plan.endswith(LOW)]
+    refused = differences(own, run, _VERIFIED_ROWS, _VERIFIED_SAMPLES)
+    moved, too_far = _moved([plan for plan in plans if plan.endswith(LOW)], run, samples)
+    refused |= too_far
+    left = [plan for plan in plans if plan not in refused]
+    if left == [LOOP]:
+        return PlanChoice({1: (LOOP,)}, {}, refused, samples, moved)
     seconds: dict[tuple[str, int], float] = {}
-    by_rows: dict[int, Plan] = {}
+    by_rows: dict[int, tuple[str, ...]] = {}
+    clock = _Clock(run, samples, budget_seconds)
     for rows in MEASURED_ROWS:
-        if by_rows and sum(seconds.values()) * _REPEATS * rows > budget_seconds:
+        if by_rows and clock.spent:
             break
-        for plan in (LOOP, VMAP):
-            seconds[plan.name, rows] = _fastest(run, plan, rows)
-        by_rows[rows] = min((LOOP, VMAP), key=lambda plan: seconds[plan.name, rows])
-    return PlanChoice(by_rows, seconds, {})
+        times = {plan: clock.measure(plan, rows) for plan in left}
+        seconds |= {(plan, rows): taken for plan, taken in times.items()}
+        by_rows[rows] = tuple(sorted(left, key=times.__getitem__))
+        best = min(times.values())
+        left = [plan for plan in left if plan == LOOP or times[plan] <= _HOPELESS * best]
+    return PlanChoice(by_rows, seconds, refused, samples, moved)
 
 
-def _difference(run: Run) -> str | None:
-    expected = run(LOOP, _VERIFIED_ROWS, _VERIFIED_SAMPLES)
+def differences(plans: Sequence[str], run: Run, rows: int, samples: int) -> dict[str, str]:
+    """Hold plans against the loop; gives why a plan is not to be used."""
+    expected = run(LOOP, rows, samples)
+    reasons = {plan: _difference(expected, plan, run, rows) for plan in plans if plan != LOOP}
+    return {plan: reason for plan, reason in reasons.items() if reason}
+
+
+def _difference(expected: Tensor, plan: str, run: Run, rows: int) -> str | None:
     try:
-        given = run(VMAP, _VERIFIED_ROWS, _VERIFIED_SAMPLES)
+        given = run(plan, rows, len(expected))
     except ModelError as cause:  # some operation has no batching rule
         return f"it cannot run this model: {cause.detail or cause}"
     if agree(expected, given, spread=expected.std(0).mean(0)):
@@ -72,10 +96,50 @@ def _difference(run: Run) -> str | None:
     return f"it differs from the loop by {(expected - given).abs().max().item():.2g}"
 
 
-def _fastest(run: Run, plan: Plan, rows: int) -> float:
-    times = []
-    for _ in range(_REPEATS):
+def _moved(
+    plans: Sequence[str], run: Run, samples: int
+) -> tuple[dict[str, tuple[float, float]], dict[str, str]]:
+    """Compare plans in lower precision with the loop; gives their shares, and why some are too far off."""
+    if not plans:
+        return {}, {}
+    expected = run(LOOP, _COMPARED_ROWS, samples)
+    moved = {plan: shares(expected, run(plan, _COMPARED_ROWS, samples)) for plan in plans}
+    too_far = {
+        plan: f"it moves the mean by {mean:.0%} of its standard error on average, and by {most:.0%} at most"
+        for plan, (mean, most) in moved.items()
+        if not (mean <= MEAN_SHARE and most <= LARGEST_SHARE)
+    }
+    return moved, too_far
+
+
+class _Clock:
+    """Measures within a budget."""
+
+    def __init__(self, run: Run, samples: int, budget_seconds: float) -> None:
+        self._run = run
+        self._samples = samples
+        self._left = budget_seconds
+
+    @property
+    def spent(self) -> bool:
+        """Whether the budget is."""
+        return self._left <= 0
+
+    def measure(self, plan: str, rows: int) -> float:
+        """Time a usual request; where that takes too long, a line through two shorter ones stands for it."""
+        few = min(self._samples, _TRIED_SAMPLES)
+        first = self._time(plan, rows, few)
+        if first * self._samples / few * _REPEATS <= self._left / 2:
+            return min(self._time(plan, rows, self._samples) for _ in range(_REPEATS))
+        more = min(self._samples, 4 * few)
+        if first * 4 > self._left or more == few:
+            return first * self._samples / few
+        each = max(0.0, self._time(plan, rows, more) - first) / (more - few)
+        return first + each * (self._samples - few)
+
+    def _time(self, plan: str, rows: int, samples: int) -> float:
         start = perf_counter()
-        run(plan, rows, _MEASURED_SAMPLES)
-        times.append(perf_counter() - start)
-    return min(times)
+        self._run(plan, rows, samples)
+        taken = perf_counter() - start
+        self._left -= taken
+        return taken

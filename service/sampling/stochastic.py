@@ -14,6 +14,7 @@ from service.sampling.trees import dropping_tree, predicting_tree
 Inputs = tuple[Tensor, ...]
 Sites = Mapping[str, Site]
 Masks = Mapping[str, Tensor]
+Drop = Callable[[DropoutCall, Site], Tensor]
 
 
 class StochasticModel:
@@ -21,7 +22,12 @@ class StochasticModel:
 
     Args:
         model: kept, put into eval mode and frozen.
+
+    Attributes:
+        suffix: of the names of plans that run it, where it is not in the model's own precision.
     """
+
+    suffix = ""
 
     def __init__(self, model: nn.Module) -> None:
         self.predicting = predicting_tree(model)
@@ -33,28 +39,26 @@ class StochasticModel:
         # Some models write into their input; the caller's stays as it is.
         return self.predicting(*(tensor.clone() for tensor in inputs))
 
-    def sample(self, inputs: Inputs, sites: Sites, masks: Masks, *, in_place: bool) -> Any:
-        """Run one thinned network.
+    def sample(self, inputs: Inputs, sites: Sites, drop: Drop) -> Any:
+        """Run thinned networks.
 
         Args:
             inputs: one tensor per argument of forward, [rows, …].
             sites: every site the model was seen to have with inputs of this shape, by name.
-            masks: the factors of the units of every sampled site, by name.
-            in_place: whether a call with `inplace=True` writes into its input, as torch does.
+            drop: does what a sampled site does.
 
         Raises:
             ModelError: a dropout call is not the one that was seen when the model was loaded.
         """
-
         met: set[str] = set()
 
         def answer(call: DropoutCall) -> Tensor:
             site = _recognised(call, sites)
             met.add(site.name)
-            return _dropped(call, site, masks[site.name], in_place) if site.sampled else call.arguments.values
+            return drop(call, site) if site.sampled else call.arguments.values
 
         output = self.intercepted(inputs, answer)
-        missed = masks.keys() - met
+        missed = {site.name for site in sites.values() if site.sampled} - met
         if missed:
             raise ModelError(
                 f"dropout at {', '.join(sorted(missed))} ran when the model was loaded, and not now"
@@ -68,10 +72,30 @@ class StochasticModel:
             return self.dropping(*(tensor.clone() for tensor in inputs))
 
 
-def _dropped(call: DropoutCall, site: Site, factors: Tensor, in_place: bool) -> Tensor:
+def masked(call: DropoutCall, site: Site, factors: Tensor, *, in_place: bool) -> Tensor:
+    """Answer a dropout call with one sample's mask.
+
+    Args:
+        call: what was called.
+        site: the call's.
+        factors: of the site's units, of its mask's shape.
+        in_place: whether a call with `inplace=True` writes into its input, as torch does.
+
+    Raises:
+        ModelError: the mask is not made for an input of this shape.
+    """
     given = call.arguments
+    check_shape(call, site)
     dropped = _applied(call.kind, site.rows, given.values, factors, given.rate)
     return given.values.copy_(dropped) if in_place and given.in_place else dropped
+
+
+def check_shape(call: DropoutCall, site: Site) -> None:
+    """Refuse an input for which the site's mask is not made."""
+    if not site.takes(call.kind.mask_shape(tuple(call.arguments.values.shape))):
+        raise ModelError(
+            f"dropout at {call.name} met a shape for which its mask {site.mask_shape} is not made"
+        )
 
 
 def _applied(kind: Kind, rows: RowDimension | None, values: Tensor, factors: Tensor, rate: float) -> Tensor:
@@ -87,8 +111,4 @@ def _recognised(call: DropoutCall, sites: Sites) -> Site:
         raise ModelError(f"dropout at {call.name} did not run when the model was loaded, so it has no mask")
     if site.rate != call.arguments.rate:
         raise ModelError(f"dropout at {call.name} had rate {site.rate} at load and now {call.arguments.rate}")
-    if not site.takes(call.kind.mask_shape(tuple(call.arguments.values.shape))):
-        raise ModelError(
-            f"dropout at {call.name} met a shape for which its mask {site.mask_shape} is not made"
-        )
     return site

@@ -11,6 +11,8 @@ from repositories import Repository
 from safetensors.torch import load_file
 from servers import Serve
 
+from service.sampling.planner import PLANS
+
 ROW = [0.5, -1.0, 2.0, 0.0, 1.5, -0.5]
 ROWS = [ROW, [2 * value for value in ROW], [value - 1 for value in ROW]]
 
@@ -250,7 +252,7 @@ def test_models_are_described(repository: Repository, serve: Serve) -> None:
     assert model["output"] == {"width": 3, "labels": ["a", "b", "c"], "variance_head": False}
     assert model["sampling"] == {"samples": 50, "max_samples": 1000, "seed": 0}
     assert model["policy"]["threshold"] == 0.9
-    assert set(model["plan"]["by_rows"].values()) <= {"loop", "vmap"}
+    assert set(model["plan"]["by_rows"].values()) <= set(PLANS)
     assert {(time["plan"], time["rows"]) for time in model["plan"]["measured"]} >= {("loop", 1), ("vmap", 1)}
     assert model["sites"] == [
         {"path": path, "kind": "dropout", "rate": 0.5, "sampled": True} for path in ("2", "5")

@@ -265,7 +265,7 @@ def test_a_plan_that_differs_is_refused_whatever_the_output_is_added_to(offset: 
     model = Named(lambda self, x: self.get_submodule("inner")(x) + offset, inner=factory())
     plans = Engine(model, shapes, dtypes).plans
     assert plans is not None
-    assert plans.refused.keys() == {"vmap"}
+    assert plans.refused.keys() == {"vmap", "fold"}
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])

@@ -1,0 +1,72 @@
+"""Thinned networks in bfloat16, where the hardware multiplies that faster, and whether that can be afforded.
+
+Predictions stay in the model's own precision, and moments are accumulated in float64.
+"""
+
+from collections.abc import Callable
+from copy import copy, deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from service.sampling.interception import DropoutCall
+from service.sampling.stochastic import Inputs, StochasticModel
+
+LOW = "-bfloat16"  # ends the names of plans in lower precision
+
+MEAN_SHARE = 0.10
+LARGEST_SHARE = 0.30
+"""What a lower precision may move the mean by, as a share of its Monte Carlo standard error."""
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Tell whether a device multiplies matrices of bfloat16 in hardware."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    known = torch.cpu.get_capabilities()
+    return device.type == "cpu" and bool(known.get("avx512_bf16") or known.get("amx_bf16"))
+
+
+def is_float32(model: StochasticModel) -> bool:
+    """Tell whether all floating-point parameters of a model are float32."""
+    return all(
+        held.dtype == torch.float32 for held in model.dropping.parameters() if held.is_floating_point()
+    )
+
+
+def in_bfloat16(model: StochasticModel) -> StochasticModel:
+    """Copy the dropping tree of a model into bfloat16; inputs are converted, and outputs back."""
+    other = copy(model)
+    # The hooks that follow modules are copied with them, so both trees share one record of paths.
+    other.dropping = deepcopy(model.dropping).to(torch.bfloat16)
+    other.suffix = LOW
+    run = other.intercepted
+
+    def intercepted(inputs: Inputs, answer: Callable[[DropoutCall], Tensor]) -> Any:
+        lowered = tuple(_converted(tensor, torch.bfloat16) for tensor in inputs)
+        return tree_map(lambda leaf: _converted(leaf, torch.float32), run(lowered, answer))
+
+    other.intercepted = intercepted  # type: ignore[method-assign]
+    return other
+
+
+def shares(expected: Tensor, given: Tensor) -> tuple[float, float]:
+    """Compare means over samples, as shares of the standard error of the expected one.
+
+    Args:
+        expected: [samples, rows, width].
+        given: of the same shape.
+
+    Returns:
+        The mean and the largest share, over rows and outputs that vary at all.
+    """
+    error = expected.double().std(0) / len(expected) ** 0.5
+    moved = (given.double().mean(0) - expected.double().mean(0)).abs()
+    relative = (moved / error)[error > 0]
+    return (relative.mean().item(), relative.max().item()) if relative.numel() else (0.0, 0.0)
+
+
+def _converted(leaf: Any, dtype: torch.dtype) -> Any:
+    return leaf.to(dtype) if isinstance(leaf, Tensor) and leaf.is_floating_point() else leaf
