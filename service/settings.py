@@ -4,6 +4,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 
+from service.sampling.names import PLANS
+
 PREFIX = "UNSURE_"
 
 
@@ -35,6 +37,17 @@ class Settings:
     device: Annotated[str, Described("Where models run: cpu, cuda, cuda:1; auto takes a GPU if it can.")] = (
         "auto"
     )
+    plan: Annotated[
+        str, Described(f"How samples run wherever that can: {', '.join(PLANS)}; auto takes the fastest.")
+    ] = "auto"
+    precision: Annotated[
+        str,
+        Described("Of samples: float32; auto takes bfloat16 where that is fast and moves the mean little."),
+    ] = "auto"
+    compile_after_seconds: Annotated[
+        float,
+        Described("How long requests of a shape have run before code is compiled for it; 0 for never.", 0),
+    ] = 10.0
     max_pending_rows: Annotated[int, Described("Rows that may wait or run at one time.", 1)] = 4096
     max_body_bytes: Annotated[int, Described("Largest body of a request.", 1)] = 16_000_000
     max_sample_values: Annotated[

@@ -59,12 +59,29 @@ class PlanTime(Struct):
     seconds: float
 
 
+class CompiledView(Struct):
+    """Code that stands for a plan: for up to `rows` rows; its time is `ratio` of the plan's."""
+
+    plan: str
+    rows: int
+    samples: int
+    ratio: float
+
+
 class PlanView(Struct):
-    """How samples are run."""
+    """How samples are run: the plans by number of rows, the fastest and all that may run, fastest first.
+
+    `measured` are times of a request of `samples`; `moved` is how far plans in lower precision move the mean,
+    on average and at most, as shares of its Monte Carlo standard error; `compiled` is what there is code for.
+    """
 
     by_rows: dict[str, str]
+    ranking: dict[str, list[str]]
+    samples: int
     measured: list[PlanTime]
     refused: dict[str, str]
+    moved: dict[str, tuple[float, float]]
+    compiled: list[CompiledView]
 
 
 class SiteLine(Struct):
@@ -176,8 +193,15 @@ def _plan_view(model: ServedModel) -> PlanView | None:
         return None
     return PlanView(
         by_rows={str(rows): names[0] for rows, names in plans.by_rows.items()},
+        ranking={str(rows): list(names) for rows, names in plans.by_rows.items()},
+        samples=plans.samples,
         measured=[PlanTime(plan, rows, seconds) for (plan, rows), seconds in plans.seconds.items()],
         refused=dict(plans.refused),
+        moved=dict(plans.shares),
+        compiled=[
+            CompiledView(code.base, code.rows, code.samples, ratio)
+            for code, ratio in model.engine.compiled.items()
+        ],
     )
 
 

@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import Literal
 
 from service.errors import LoadError, NotFound, Unavailable
+from service.predictor.execution import Execution
 from service.predictor.served_model import ServedModel, prepare
 from service.repository.folder import ModelFolder, model_folders
 from service.repository.manifest import MODEL_NAME, Manifest
@@ -83,16 +84,16 @@ class Catalogue:
     Args:
         repository: its folder.
         allowed_factories: packages whose functions may build models.
-        device: where they run.
+        execution: how they are run.
         telemetry: counts loads.
     """
 
     def __init__(
-        self, repository: Path, allowed_factories: tuple[str, ...], device: str, telemetry: Telemetry
+        self, repository: Path, allowed_factories: tuple[str, ...], execution: Execution, telemetry: Telemetry
     ) -> None:
         self._repository = repository
         self._allowed_factories = allowed_factories
-        self._device = device
+        self._execution = execution
         self._telemetry = telemetry
         self._entries: dict[str, Entry] = {}
         self._complete = False
@@ -178,7 +179,7 @@ class Catalogue:
     def _load_version(self, folder: ModelFolder, manifest: Manifest, number: int, entry: Entry) -> None:
         start = perf_counter()
         try:
-            model = prepare(folder.read(manifest, number, self._allowed_factories), self._device)
+            model = prepare(folder.read(manifest, number, self._allowed_factories), self._execution)
         except (Exception, SystemExit) as cause:  # noqa: BLE001  # logged; one model must not stop the others
             entry.failed.append(number)
             self._failed(entry, str(number), cause)

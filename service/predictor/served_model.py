@@ -12,10 +12,13 @@ from torch import Tensor
 from service.errors import LoadError, ManifestError, ModelError
 from service.flagging.policy import Policy
 from service.predictor.answers import QUANTILES, ClassPrediction, Identity, ValuePrediction
+from service.predictor.execution import Execution, choice_of, findings_of
 from service.predictor.inputs import TORCH_DTYPES, InputReader
+from service.repository.findings import read_findings, write_findings
 from service.repository.folder import ReadModel
 from service.repository.manifest import Manifest
 from service.sampling.engine import Engine
+from service.sampling.executor import Usual
 from service.uncertainty.classification import ClassificationMoments, probabilities
 from service.uncertainty.regression import RegressionMoments, values_and_noise
 from service.uncertainty.scores import Measures, score, score_names
@@ -65,26 +68,34 @@ class ServedModel:
 
     Args:
         read: the model as it was read.
-        device: where it runs.
+        execution: how it is run.
 
     Raises:
         LoadError: it cannot be served as its manifest says.
     """
 
-    def __init__(self, read: ReadModel, device: str) -> None:
+    def __init__(self, read: ReadModel, execution: Execution) -> None:
         self.manifest = manifest = read.manifest
         self.weights_sha256 = read.weights_sha256
         self.identity = Identity(manifest.name, str(read.version), manifest.output.labels)
         self.policy = _policy(manifest, read.version)
         self.inputs = InputReader(manifest.input)
+        circumstances = execution.circumstances(read)
+        found = read_findings(read.folder, circumstances)
         self.engine = Engine(
             read.module,
             shapes=[tensor.shape for tensor in manifest.input],
             dtypes=[TORCH_DTYPES[tensor.dtype] for tensor in manifest.input],
             selection=manifest.sampling.sites,
-            device=device,
+            device=execution.device,
+            budgets=execution.budgets,
             ranges=[tensor.range for tensor in manifest.input],
+            usual=Usual(manifest.sampling.seed, manifest.sampling.samples),
+            pinned=execution.pinned,
+            known=choice_of(found) if found else None,
         )
+        if found is None and self.engine.plans:
+            write_findings(read.folder, findings_of(self.engine.plans, circumstances))
         self._check_output()
 
     def predict(self, inputs: Inputs) -> ClassPrediction | ValuePrediction:
@@ -189,10 +200,10 @@ def _finite(values: Array) -> Array:
     return values
 
 
-def prepare(read: ReadModel, device: str) -> ServedModel:
+def prepare(read: ReadModel, execution: Execution) -> ServedModel:
     """Make a model ready; the text of every LoadError begins with the file or folder it is about."""
     try:
-        return ServedModel(read, device)
+        return ServedModel(read, execution)
     except ManifestError as cause:
         raise ManifestError(f"{read.manifest_path}: {cause}") from cause
     except LoadError as cause:

@@ -21,6 +21,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from service.sampling.comparison import agree
 from service.sampling.layout import Layout, Work
+from service.sampling.names import COMPILED
 from service.sampling.plans import Plan, Vmap
 from service.sampling.stochastic import Inputs
 
@@ -76,7 +77,7 @@ class Compiled:
         failed: why a shape was given up.
     """
 
-    name = "compiled"
+    name = COMPILED
 
     def __init__(
         self,
@@ -94,6 +95,11 @@ class Compiled:
         self._begun: set[Key] = set()
         self._lock = threading.Lock()
         self.failed: dict[Key, str] = {}
+
+    @property
+    def ratios(self) -> dict[Key, float]:
+        """What there is code for, and its time as a share of that of the plan it stands for."""
+        return {key: code.ratio for key, code in self._codes.items()}
 
     def takes(self, work: Work) -> bool:
         """Take what there is code for, unless padding costs more than compiling saved."""

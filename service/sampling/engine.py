@@ -1,6 +1,6 @@
 """One model, ready to predict and to be sampled, from any number of threads."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from math import prod
@@ -11,12 +11,14 @@ from torch import Tensor, nn
 from service.errors import ModelError, ModelRefused, NoDropout
 from service.sampling.audit import audit, refuse_random
 from service.sampling.comparison import one_output
+from service.sampling.compiled import Key
 from service.sampling.discovery import discover
 from service.sampling.example import ExampleRows, Shapes
 from service.sampling.executor import Budgets, Executor, Pinned, Usual
 from service.sampling.layout import Layout, Work, drawn
 from service.sampling.masks import MaskStore
-from service.sampling.planner import LOOP, PlanChoice
+from service.sampling.names import LOOP
+from service.sampling.planner import PlanChoice
 from service.sampling.raised import model_error
 from service.sampling.shortcuts import find_shortcuts
 from service.sampling.sites import Selection, select
@@ -155,6 +157,11 @@ class Engine:
     def plans(self) -> PlanChoice | None:
         """What measuring the plans found; None where there is nothing to sample."""
         return self._executor.choice
+
+    @property
+    def compiled(self) -> Mapping[Key, float]:
+        """What there is compiled code for, and its time as a share of that of the plan it stands for."""
+        return self._executor.compiled.ratios if self._executor.compiled else {}
 
     def plan(self, rows: int) -> str:
         """Give the plan that measuring found fastest for so many rows."""

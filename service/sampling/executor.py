@@ -14,9 +14,10 @@ from service.sampling.compiled import Compiled
 from service.sampling.discovery import Example
 from service.sampling.layout import Layout, Work, drawn
 from service.sampling.masks import MaskStore
-from service.sampling.planner import LOOP, PlanChoice, choose_plans, differences
+from service.sampling.names import LOOP, LOW
+from service.sampling.planner import PlanChoice, choose_plans, differences
 from service.sampling.plans import Fold, Loop, Plan, Vmap
-from service.sampling.precision import LOW, has_bfloat16, in_bfloat16, is_float32
+from service.sampling.precision import has_bfloat16, in_bfloat16, is_float32
 from service.sampling.raised import model_error
 from service.sampling.stochastic import Inputs, StochasticModel
 from service.sampling.thinned import KeptSamples, Spread, Thinned

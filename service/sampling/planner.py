@@ -8,12 +8,11 @@ from torch import Tensor
 
 from service.errors import ModelError
 from service.sampling.comparison import agree
-from service.sampling.precision import LARGEST_SHARE, LOW, MEAN_SHARE, shares
+from service.sampling.names import LOOP, LOW
+from service.sampling.precision import LARGEST_SHARE, MEAN_SHARE, shares
 
 Run = Callable[[str, int, int], Tensor]  # plan, rows, samples → outputs of the example rows
 
-LOOP = "loop"
-PLANS = (LOOP, "vmap", "fold", "spread", "thinned", "compiled")
 MEASURED_ROWS = (1, 8, 32, 128)
 
 _COMPARED_ROWS = 8

@@ -12,9 +12,8 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from service.sampling.interception import DropoutCall
+from service.sampling.names import LOW
 from service.sampling.stochastic import Inputs, StochasticModel
-
-LOW = "-bfloat16"  # ends the names of plans in lower precision
 
 MEAN_SHARE = 0.10
 LARGEST_SHARE = 0.30

@@ -11,7 +11,7 @@ from repositories import Repository
 from safetensors.torch import load_file
 from servers import Serve
 
-from service.sampling.planner import PLANS
+from service.sampling.names import PLANS
 
 ROW = [0.5, -1.0, 2.0, 0.0, 1.5, -0.5]
 ROWS = [ROW, [2 * value for value in ROW], [value - 1 for value in ROW]]

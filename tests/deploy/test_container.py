@@ -23,6 +23,7 @@ from service import cli
 from service.api.inference_protocol import ProtocolFace
 from service.api.operational import OperationalFace
 from service.predictor.catalogue import Catalogue
+from service.predictor.execution import Execution
 from service.settings import Settings, settings_table
 from service.telemetry.metrics import Telemetry
 
@@ -92,7 +93,7 @@ def bind_mounts() -> list[tuple[str, str, list[str]]]:
 
 def paths() -> set[str]:
     telemetry = Telemetry()
-    face = ProtocolFace(Catalogue(ROOT, (), "cpu", telemetry))
+    face = ProtocolFace(Catalogue(ROOT, (), Execution(), telemetry))
     operations = [*face.operations(), *OperationalFace(telemetry, []).operations()]
     return {operation.path for operation in operations if operation.method == "GET"}
 

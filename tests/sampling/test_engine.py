@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from service.sampling.engine import Budgets, Engine
 from service.sampling.example import ExampleRows
-from service.sampling.planner import LOOP
+from service.sampling.names import LOOP
 
 ROUNDING = 2e-6  # of the largest output: fp32 through these nets (measured 2026-11: 5e-7 at most)
 
