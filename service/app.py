@@ -17,6 +17,7 @@ from service.errors import UnsureError
 from service.predictor.catalogue import Catalogue
 from service.predictor.execution import AUTO, FLOAT32, Execution
 from service.predictor.predictor import Predictor
+from service.sampling.memory import keep_freed_memory
 from service.sampling.names import PLANS
 from service.scheduling.scheduler import Scheduler
 from service.settings import Settings
@@ -68,6 +69,7 @@ def serve(settings: Settings) -> None:
     Raises:
         StartError: the settings name something that is not there, or an address that is taken.
     """
+    keep_freed_memory()
     application = build(settings)
     config = uvicorn.Config(
         application, log_config=None, access_log=False, timeout_graceful_shutdown=settings.drain_seconds

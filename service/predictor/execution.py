@@ -53,7 +53,7 @@ class Execution:
             "threads": str(torch.get_num_threads()),
             "device": self.device,
             "precision": self.precision,
-            "torch": torch.__version__,
+            "torch": str(torch.__version__),
             "unsure": __version__,
         }
 

@@ -1,8 +1,8 @@
 """What measuring a model's plans has found, kept beside its weights: the next start need not measure."""
 
 import logging
-import tempfile
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import msgspec
 from msgspec import Struct
@@ -43,9 +43,11 @@ def read_findings(folder: Path, circumstances: dict[str, str]) -> Findings | Non
 def write_findings(folder: Path, findings: Findings) -> None:
     """Keep findings, whole or not at all; a folder that cannot be written to only costs measuring again."""
     try:
-        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
+        with NamedTemporaryFile(dir=folder, delete=False) as file:
             file.write(msgspec.json.format(msgspec.json.encode(findings)))
-        Path(file.name).replace(folder / FINDINGS_FILE)
+        written = Path(file.name)
+        written.chmod(0o644)  # temporary files are for their owner alone
+        written.replace(folder / FINDINGS_FILE)
     except OSError as cause:
         log.info("what measuring found is not kept in %s: %s", folder, cause.strerror)
 
