@@ -51,7 +51,7 @@ class StochasticModel:
         def answer(call: DropoutCall) -> Tensor:
             site = _recognised(call, sites)
             met.add(site.name)
-            return _dropped(call, site, masks[site.name], in_place) if site.sampled else call.arguments.values
+            return _dropped(call, site, masks[site.name], in_place) if site.sampled else call.keep_all()
 
         output = self.intercepted(inputs, answer)
         missed = masks.keys() - met
@@ -85,7 +85,7 @@ def _recognised(call: DropoutCall, sites: Sites) -> Site:
     site = sites.get(call.name)
     if site is None:
         raise ModelError(f"dropout at {call.name} did not run when the model was loaded, so it has no mask")
-    if site.rate != call.arguments.rate:
+    if site.rate != call.arguments.rate and not call.kind.uniform:  # its rate is the model's to compare with
         raise ModelError(f"dropout at {call.name} had rate {site.rate} at load and now {call.arguments.rate}")
     if not site.takes(call.kind.mask_shape(tuple(call.arguments.values.shape))):
         raise ModelError(

@@ -6,6 +6,7 @@ from math import sqrt
 import numpy as np
 import pytest
 import torch
+from drawn_networks import DRAWN
 from networks import SAMPLED, linear, mlp
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
@@ -17,27 +18,31 @@ from service.sampling.plans import LOOP, VMAP, Plan
 ROUNDING = 2e-6  # of the largest output: fp32 through these nets (measured 2026-11: 5e-7 at most)
 
 
-# An in-place dropout that a residual branch sees; recurrent functions, which have no batching rule.
+NETWORKS = SAMPLED | DRAWN
+
+# An in-place dropout that a residual branch sees; recurrent functions, which have no batching rule; masks
+# that are written into a tensor, or choose where it is written.
 NOT_FOR_VMAP = {"in_place_alias", "lstm", "lstm_both_ways", "lstm_unbiased", "gru", "rnn"}
+NOT_FOR_VMAP |= {"bernoulli_into_a_tensor", "written"}
 
 
-@pytest.fixture(params=sorted(SAMPLED))
+@pytest.fixture(params=sorted(NETWORKS))
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 def network(name: str) -> nn.Module:
     torch.manual_seed(0)
-    return SAMPLED[name][0]()
+    return NETWORKS[name][0]()
 
 
 def engine(name: str, budgets: Budgets | None = None) -> Engine:
-    _, shapes, dtypes = SAMPLED[name]
+    _, shapes, dtypes = NETWORKS[name]
     return Engine(network(name), shapes, dtypes, budgets=budgets)
 
 
 def rows_for(name: str, rows: int) -> tuple[Tensor, ...]:
-    _, shapes, dtypes = SAMPLED[name]
+    _, shapes, dtypes = NETWORKS[name]
     return ExampleRows(shapes, dtypes, torch.device("cpu"))(rows)
 
 

@@ -90,11 +90,6 @@ REFUSED: dict[str, tuple[nn.Module, Sequence[int], str]] = {
         (6,),
         r"aten.randn_like.default in 1\): no dropout function that can be sampled owns it",
     ),
-    "stochastic depth": (
-        function(lambda self, x: x * (torch.rand(len(x), 1) >= 0.5) if self.training else x),
-        (6,),
-        r"aten.rand.default in 1\): no dropout function that can be sampled owns it",
-    ),
     "dropout in eval": (
         function(lambda _self, x: F.dropout(x, 0.5)),
         (6,),
@@ -108,7 +103,7 @@ REFUSED: dict[str, tuple[nn.Module, Sequence[int], str]] = {
     "a probability for each unit": (
         function(lambda self, x: x * torch.bernoulli(x.sigmoid()) if self.training else x),
         (6,),
-        r"aten.bernoulli.default in 1\): no dropout function that can be sampled owns it",
+        r"the probability of the mask drawn at 1 depends on the row",
     ),
     "neighbours": (function(depends_on_neighbours), (6,), r"depends on the rows beside it"),
     "batch statistics": (
