@@ -84,6 +84,8 @@ class ServedModel:
             selection=manifest.sampling.sites,
             device=device,
             ranges=[tensor.range for tensor in manifest.input],
+            names=[tensor.name for tensor in manifest.input],
+            output=manifest.output.name,
         )
         self._check_output()
 

@@ -16,6 +16,7 @@ from service.sampling.example import ExampleRows, Shapes
 from service.sampling.masks import MaskStore
 from service.sampling.planner import PlanChoice, choose_plan
 from service.sampling.plans import LOOP, Plan
+from service.sampling.signature import called_by_name
 from service.sampling.sites import Selection, Site, select
 from service.sampling.stochastic import Inputs, Masks, StochasticModel
 
@@ -72,6 +73,8 @@ class Engine:
         device: where to run.
         budgets: what it may take.
         ranges: of the values of made-up rows, per argument of forward; None for the usual.
+        names: of the inputs; passed by name where all are parameters of forward, else by order.
+        output: which of the model's outputs, where it gives several.
 
     Attributes:
         example: makes the rows that the passes at load ran on.
@@ -92,12 +95,14 @@ class Engine:
         device: torch.device | str = "cpu",
         budgets: Budgets | None = None,
         ranges: Sequence[tuple[float, float] | None] | None = None,
+        names: Sequence[str] = (),
+        output: str | None = None,
     ) -> None:
         self.device = torch.device(device)
         self._budgets = budgets or Budgets()
         self._selection = selection
         self.example = ExampleRows(shapes, dtypes, self.device, ranges)
-        self._model = StochasticModel(model.to(self.device))
+        self._model = StochasticModel(called_by_name(model.to(self.device), names, output))
         self._masks = MaskStore(self._budgets.masks_bytes, self.device)
         self._layout = lru_cache(_KNOWN_SHAPES)(self._discover)
         try:
@@ -111,7 +116,7 @@ class Engine:
             words = getattr(error, "detail", "") or str(error)
             rows = f"made-up rows of shape {_words(self.example.shapes)}"
             raise ModelRefused(
-                f"the model failed on {rows} (input.shape and input.dtype say so): {words}"
+                f"the model failed on {rows} (input.shape, input.dtype and input.range say so): {words}"
             ) from cause
 
     def predict(self, inputs: Inputs) -> Tensor:

@@ -162,7 +162,6 @@ REFUSED: dict[str, tuple[nn.Module, Sequence[int], str]] = {
         (6,),
         r"the model failed on made-up rows of shape \[6\] .*: RuntimeError: mat1",
     ),
-    "tuple": (function(lambda _self, x: (x, x)), (6,), r"must return one tensor, and returned tuple"),  # type: ignore[arg-type, return-value]
     "integers": (function(lambda _self, x: x.long()), (6,), r"must be floating point, and is torch.int64"),
     "too many dimensions": (function(lambda _self, x: x[:, :, None]), (6,), r"5 rows gave \[5, 4, 1\]"),
     "rows lost": (function(lambda _self, x: x.sum(0)), (6,), r"5 rows gave \[4\]"),
