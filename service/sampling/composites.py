@@ -103,6 +103,56 @@ def layers(
     return values, *(torch.cat(held) for held in zip(*last, strict=True))
 
 
+_PADDED_LENGTH = "_padded_length"
+
+
+def pack(_drop: Drop, values: Tensor, lengths: Tensor, batch_first: bool) -> tuple[Tensor, Tensor]:
+    """Pack sequences as torch does, and note on the batch sizes how long they were with their padding."""
+    packed, batch_sizes = torch._pack_padded_sequence(values, lengths, batch_first)  # noqa: SLF001  # has no other name
+    setattr(batch_sizes, _PADDED_LENGTH, values.shape[1 if batch_first else 0])
+    return packed, batch_sizes
+
+
+def packed_layers(
+    function: Callable[..., tuple[Tensor, ...]],
+    drop: Drop,
+    values: Tensor,
+    batch_sizes: Tensor,
+    states: Tensor | Sequence[Tensor],
+    weights: Sequence[Tensor],
+    *rest: Any,
+) -> tuple[Tensor, ...]:
+    """Run a recurrent function of torch over packed sequences a layer at a time, as `layers` does over padded ones.
+
+    What drops between layers is padded before and packed again after: the mask has units for each step of the
+    padded length, so a sequence meets the same mask whatever the lengths of those beside it, packed or not.
+
+    Args:
+        function: as for `layers`.
+        drop: the dropout of [length, rows, features].
+        values: [steps of all rows, features], step by step.
+        batch_sizes: how many rows have each step, [longest], not increasing.
+        states: as for `layers`, with the rows in the order of the packing.
+        weights: of all layers.
+        rest: the function's further arguments: biased, layers, dropout, train, bidirectional.
+
+    Returns:
+        The packed outputs of the last layer, and the last states of all.
+    """
+    length = getattr(batch_sizes, _PADDED_LENGTH, len(batch_sizes))
+    steps = torch.arange(len(batch_sizes)).repeat_interleave(batch_sizes).to(values.device)
+    rows = torch.cat([torch.arange(int(size)) for size in batch_sizes]).to(values.device)
+
+    def packed(given: Tensor, *args: Any) -> tuple[Tensor, ...]:
+        return function(given, batch_sizes, *args[:-1])  # the last is whether rows come first
+
+    def dropped(given: Tensor, rate: float) -> Tensor:
+        padded = given.new_zeros(length, int(batch_sizes[0]), given.shape[-1])
+        return drop(padded.index_put((steps, rows), given), rate)[steps, rows]
+
+    return layers(packed, dropped, values, states, weights, *rest, batch_first=False)
+
+
 @dataclass(frozen=True)
 class Composite:
     """A function that is written out here.
@@ -122,16 +172,25 @@ def _attention_drops(args: Sequence[Any], given: Mapping[str, Any]) -> bool:
 
 
 def _layers_drop(args: Sequence[Any], _given: Mapping[str, Any]) -> bool:
-    """Tell by the arguments of a padded call; a packed one has its lengths second, and is left whole."""
-    packed = isinstance(args[1], Tensor) and not args[1].is_floating_point()
-    return not packed and bool(args[4] > 1 and args[5] > 0 and args[6])
+    layers, rate, train = args[5:8] if _is_packed(args) else args[4:7]
+    return bool(layers > 1 and rate > 0 and train)
+
+
+def _is_packed(args: Sequence[Any]) -> bool:
+    """Tell a packed call by its batch sizes, which stand where a padded call has its states."""
+    return isinstance(args[1], Tensor) and not args[1].is_floating_point()
+
+
+def _recurrent(function: Callable[..., tuple[Tensor, ...]], drop: Drop, *args: Any) -> tuple[Tensor, ...]:
+    return (packed_layers if _is_packed(args) else layers)(function, drop, *args)
 
 
 _RECURRENT = (torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu)
 
 COMPOSITES: Mapping[Callable[..., Any], Composite] = {
     F.scaled_dot_product_attention: Composite(_attention_drops, attention),
-    **{function: Composite(_layers_drop, partial(layers, function)) for function in _RECURRENT},
+    torch._pack_padded_sequence: Composite(lambda _args, _given: True, pack),  # noqa: SLF001
+    **{function: Composite(_layers_drop, partial(_recurrent, function)) for function in _RECURRENT},
 }
 """Functions that are written out here."""
 

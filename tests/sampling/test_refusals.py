@@ -44,12 +44,6 @@ def drawn_elsewhere(self: nn.Module, x: Tensor) -> Tensor:
     return F.dropout(x, 0.5, self.training) + (noise if self.training else 0.0)
 
 
-def packed(self: nn.Module, x: Tensor) -> Tensor:
-    lengths = torch.full((len(x),), x.shape[1])
-    rows = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True)
-    return self.get_submodule("rnn")(rows)[1][0][-1]
-
-
 def skips_rarely(self: nn.Module, x: Tensor) -> Tensor:
     if self.training and np.random.random() < 1e-9:  # what a model should not do
         return x
@@ -80,11 +74,6 @@ def remembers(self: nn.Module, x: Tensor) -> Tensor:
 
 
 REFUSED: dict[str, tuple[nn.Module, Sequence[int], str]] = {
-    "packed": (
-        Named(packed, rnn=nn.LSTM(6, 4, 2, dropout=0.5, batch_first=True)),
-        (3, 6),
-        r"aten.bernoulli_.float in rnn\): no dropout function that can be sampled owns it",
-    ),
     "noise": (
         function(lambda self, x: x + torch.randn_like(x) if self.training else x),
         (6,),
