@@ -120,9 +120,13 @@ def packed_layers(
     batch_sizes: Tensor,
     states: Tensor | Sequence[Tensor],
     weights: Sequence[Tensor],
-    *rest: Any,
+    biased: bool,
+    stacked: int,
+    dropout: float,
+    train: bool,
+    bidirectional: bool,
 ) -> tuple[Tensor, ...]:
-    """Run a recurrent function of torch over packed sequences a layer at a time, as `layers` does over padded ones.
+    """Run a recurrent function of torch over packed sequences, as `layers` does over padded ones.
 
     What drops between layers is padded before and packed again after: the mask has units for each step of the
     padded length, so a sequence meets the same mask whatever the lengths of those beside it, packed or not.
@@ -134,7 +138,11 @@ def packed_layers(
         batch_sizes: how many rows have each step, [longest], not increasing.
         states: as for `layers`, with the rows in the order of the packing.
         weights: of all layers.
-        rest: the function's further arguments: biased, layers, dropout, train, bidirectional.
+        biased: as for `layers`, as are the further arguments.
+        stacked: how many layers.
+        dropout: the rate.
+        train: whether to drop.
+        bidirectional: whether a layer runs both ways.
 
     Returns:
         The packed outputs of the last layer, and the last states of all.
@@ -150,7 +158,9 @@ def packed_layers(
         padded = given.new_zeros(length, int(batch_sizes[0]), given.shape[-1])
         return drop(padded.index_put((steps, rows), given), rate)[steps, rows]
 
-    return layers(packed, dropped, values, states, weights, *rest, batch_first=False)
+    return layers(
+        packed, dropped, values, states, weights, biased, stacked, dropout, train, bidirectional, False
+    )
 
 
 @dataclass(frozen=True)

@@ -139,6 +139,8 @@ def _rated(site: Site, two: Mapping[str, Tensor], three: Mapping[str, Tensor]) -
 
 
 def _same_for_all_rows(rows: RowDimension | None, two: Tensor, three: Tensor) -> bool:
+    if two.min() == two.max() == three.min() == three.max():
+        return True
     if rows is not None and two.dim() > rows.index and two.shape[rows.index] != three.shape[rows.index]:
         apart = torch.cat([_rows_first(rows, rates) for rates in (two, three)])
         return bool((apart == apart[0]).all())

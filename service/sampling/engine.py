@@ -258,7 +258,7 @@ def _checked(outputs: Tensor) -> Tensor:
     nan = outputs.isnan()
     if nan.any():
         row = int(nan.any(-1).reshape(-1, outputs.shape[-2]).any(0).nonzero()[0])
-        raise ModelError(f"the model gave NaN for row {row}")
+        raise ModelError("the model gave NaN", row=row)
     return outputs
 
 

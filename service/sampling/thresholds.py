@@ -19,17 +19,8 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from service.errors import ModelRefused
 
 # By names, for each has several forms: a function, a method, an operator, in place or not.
-_SHAPES = {
-    "expand",
-    "expand_as",
-    "getitem",
-    "permute",
-    "reshape",
-    "squeeze",
-    "transpose",
-    "unsqueeze",
-    "view",
-}
+_SHAPES = {"expand", "expand_as", "flatten", "getitem", "movedim", "permute", "repeat", "reshape", "squeeze"}
+_SHAPES |= {"t", "transpose", "unflatten", "unsqueeze", "view"}
 _TYPES = {"bfloat16", "bool", "double", "float", "half", "to", "type", "type_as"}
 _SAME = _SHAPES | _TYPES | {"clone", "contiguous", "cpu", "cuda", "detach"}
 _MULTIPLIES = {"div", "divide", "imul", "itruediv", "mul", "multiply", "rmul", "truediv"}

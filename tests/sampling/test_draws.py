@@ -172,6 +172,15 @@ def test_certain_masks_are_not_sampled_and_leave_everything() -> None:
     assert outputs.isfinite().all()
 
 
+def test_a_mask_may_change_its_shape_before_it_is_used() -> None:
+    def draw(_self: nn.Module, x: Tensor) -> Tensor:
+        numbers = torch.rand(3, len(x)).t().repeat(1, 2).unflatten(1, (2, 3))
+        return x * (numbers < KEEP).flatten(1) / KEEP
+
+    (site,) = engine(draw).report.sites
+    assert (site.rate, site.mask_shape) == (pytest.approx(RATE), (3, 1))
+
+
 def test_one_mask_may_be_used_twice() -> None:
     def draw(_self: nn.Module, x: Tensor) -> Tensor:
         mask = torch.rand_like(x) < KEEP
