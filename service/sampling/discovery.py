@@ -210,7 +210,9 @@ class _RowFinder:
 
         def record(call: DropoutCall) -> Tensor:
             if call.name == name:
-                met.append(call.arguments.values.clone())
+                values = call.arguments.values
+                # What a draw is written over is nobody's: memory as it was found.
+                met.append(torch.zeros_like(values) if call.kind.draws else values.clone())
             return call.keep_all()
 
         self._model.intercepted(inputs, record)

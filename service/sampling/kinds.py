@@ -65,7 +65,8 @@ class Kind:
         if self.uniform:
             factors = _below_one(factors, values.dtype)
         if self.draws:
-            return factors.to(values.dtype).expand(values.shape).clone()  # the model may write into it
+            # Where the model drew it, which may not be where it runs; a copy, for it may write into it.
+            return factors.to(values.device, values.dtype).expand(values.shape).clone()
         factors = factors.to(values.dtype)
         if self.alpha and rate < 1:
             return (values + _ALPHA) * factors - _ALPHA * _alpha_scale(rate) * (1 - rate)

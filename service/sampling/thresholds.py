@@ -30,7 +30,7 @@ _SMALLER = {"le", "less", "less_equal", "lt"}
 _CHOOSES = {"masked_fill", "setitem", "where"}
 _INVERTS = {"bitwise_not", "invert", "logical_not"}
 _NO_SCORE = -1e4  # what models write for minus infinity is at most this
-_READS = {"__bool__", "__float__", "__index__", "__int__", "item", "numpy", "tolist"}
+_READS = {"__array__", "__bool__", "__float__", "__index__", "__int__", "item", "numpy", "tolist"}
 
 
 @dataclass(frozen=True)
@@ -234,7 +234,7 @@ def _floored(met: _Uniform) -> Tensor:
 
 def _unwatched(met: _Uniform | _Mask, call: _Call, made: Any) -> Any:
     """Let go what tells no numbers, such as a shape."""
-    if isinstance(made, Tensor) or call.function.__name__ in _READS:
+    if call.function.__name__ in _READS or any(isinstance(leaf, Tensor) for leaf in tree_leaves(made)):
         raise _lost(met, call)
     return made
 

@@ -138,6 +138,15 @@ LOST: dict[str, tuple[Draw, str]] = {
         lambda _, x: x * (torch.rand_like(x) < KEEP),
         r"in training mode the model does more than drop",
     ),
+    "in parts": (lambda _, x: x * (torch.rand_like(x).chunk(2, 1)[0] < KEEP), r"drawn at 1 go into chunk, "),
+    "folded rows": (
+        lambda _, x: x * (torch.rand(2 * len(x), 3) < KEEP).reshape(-1, 6) / KEEP,
+        r"dropout at 1: rows are folded into dimension 0",
+    ),
+    "folded rows written over": (
+        lambda _, x: x * x.new_empty(2 * len(x), 3).bernoulli_(KEEP).reshape(-1, 6) / KEEP,
+        r"dropout at 1: rows are folded into dimension 0",
+    ),
     "own generator": (
         lambda _, x: x * (torch.rand(x.shape, generator=torch.Generator()) < KEEP) / KEEP,
         r"aten.rand.generator in 1\): no dropout function that can be sampled owns it",
