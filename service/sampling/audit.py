@@ -209,6 +209,10 @@ def _randomness() -> object:
 
 def _idle(tree: nn.Module, sites: Sequence[Site]) -> Iterable[IdleDropout]:
     reached = {site.path for site in sites}
+    rates = {(site.path, site.rate) for site in sites}
     for path, module in tree.named_modules():
-        if isinstance(module, _DropoutNd) and path not in reached:
+        if not isinstance(module, _DropoutNd) or path in reached:
+            continue
+        # Attention is often given the rate of a dropout child, and drops by itself.
+        if (path.rpartition(".")[0], module.p) not in rates:
             yield IdleDropout(path, type(module).__name__, module.p)

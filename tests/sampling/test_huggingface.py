@@ -44,7 +44,9 @@ SITES = {
 
 @pytest.mark.parametrize("name", sorted(HUGGINGFACE))
 def test_every_place_that_drops_is_a_site(name: str, attention: str) -> None:
-    sites = HUGGINGFACE[name].engine(attention).report.sites
+    report = HUGGINGFACE[name].engine(attention).report
+    sites = report.sites
+    assert not report.findings
     assert [site.mask_shape for site in sites] == SITES[name]
     assert {site.rate for site in sites[:-1]} == {0.1}
     assert sites[-1].rate == (0.2 if name == "distilbert" else 0.1)
