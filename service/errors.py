@@ -21,6 +21,7 @@ The app adds a StartError for settings with which no server can start.
 Each text says what happened, the value, and the way out. Status codes belong to the API alone.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -79,13 +80,20 @@ class ModelError(RequestError):
     Args:
         message: for the client.
         detail: the model's own words, for the log: they may hold paths and values that are no client's.
+        row: the number of the row it is about, told after the message; None where it is about no one row.
     """
 
     code = "model_error"
 
-    def __init__(self, message: str, detail: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, message: str, detail: str = "", row: int | None = None) -> None:
+        super().__init__(message if row is None else f"{message} for row {row}")
         self.detail = detail
+        self._message = message
+        self._row = row
+
+    def renumbered(self, numbers: Sequence[int]) -> "ModelError":
+        """Give the same error for rows that are part of others: `numbers[row]` is the row's number there."""
+        return self if self._row is None else ModelError(self._message, self.detail, numbers[self._row])
 
 
 class Unavailable(RequestError):

@@ -8,13 +8,10 @@ import msgspec
 import numpy as np
 import torch
 from msgspec import Meta
-from numpy.typing import NDArray
-from torch import Tensor
 
 from service.errors import InvalidInput
+from service.predictor.rows import Array, Rows
 from service.repository.manifest import InputSpec
-
-Array = NDArray[Any]
 
 _NUMPY = {"float32": np.float32, "float64": np.float64, "int32": np.int32, "int64": np.int64}
 
@@ -36,27 +33,27 @@ class InputReader:
     def __init__(self, specs: Sequence[InputSpec]) -> None:
         self._tensors = [TensorReader(spec) for spec in specs]
 
-    def read(self, inputs: bytes) -> tuple[Tensor, ...]:
+    def read(self, inputs: bytes) -> Rows:
         """Read rows.
 
         Args:
             inputs: JSON: an array of rows, or an object of such arrays by the tensors' names.
 
         Returns:
-            One tensor per input, [rows, …]; all have the same number of rows, at least 1.
+            At least one row; those of one shape are together.
 
         Raises:
             InvalidInput: not this model's inputs.
         """
         try:
             arrays = self._split(inputs)
-            tensors = tuple(reader.read(rows) for reader, rows in zip(self._tensors, arrays, strict=True))
+            read = [reader.read(rows) for reader, rows in zip(self._tensors, arrays, strict=True)]
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as cause:
             raise InvalidInput(f"inputs: {cause}") from cause
-        counts = {reader.spec.name: len(rows) for reader, rows in zip(self._tensors, tensors, strict=True)}
+        counts = {reader.spec.name: len(rows) for reader, rows in zip(self._tensors, read, strict=True)}
         if len(set(counts.values())) > 1:
             raise InvalidInput(f"all inputs must have the same number of rows, and have {counts}")
-        return tensors
+        return Rows.of(read)
 
     def _split(self, inputs: bytes) -> list[bytes]:
         names = [reader.spec.name for reader in self._tensors]
@@ -73,7 +70,7 @@ class InputReader:
 
 
 class TensorReader:
-    """Turns a JSON array of rows into one tensor.
+    """Turns a JSON array of rows into numbers.
 
     Args:
         spec: what the tensor must be.
@@ -83,25 +80,38 @@ class TensorReader:
         self.spec = spec
         self._decoder = msgspec.json.Decoder(_rows_type(spec))
 
-    def read(self, rows: bytes) -> Tensor:
-        """Read rows: [rows, *spec.shape], in the dtype of the spec, all finite."""
+    def read(self, rows: bytes) -> Array | list[Array]:
+        """Read rows in the dtype of the spec, all finite.
+
+        Returns:
+            [rows, *spec.shape]; or, where the spec leaves lengths open and rows differ, a list of rows.
+        """
         try:
-            return torch.from_numpy(self._finite(self._array(self._decoder.decode(rows))))
+            values = self._decoder.decode(rows)
         except msgspec.ValidationError as cause:
             raise InvalidInput(self._complaint(rows, str(cause))) from cause
+        try:
+            return self._finite(self._array(values))
+        except ValueError:  # ragged where the shape leaves the length open
+            return [self._finite(self._row(row, number), number) for number, row in enumerate(values)]
+
+    def _row(self, values: list[Any], number: int) -> Array:
+        try:
+            return self._array(values)
+        except ValueError as cause:
+            raise InvalidInput(f"{self._rows_must()}; row {number} has {_shape(values)}") from cause
 
     def _array(self, values: list[Any]) -> Array:
         try:
             with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused as such
                 return np.array(values, dtype=_NUMPY[self.spec.dtype])
-        except ValueError as cause:  # ragged where the shape leaves the length open
-            raise InvalidInput(f"{self._rows_must()}; all rows must have one length") from cause
         except OverflowError as cause:
             raise InvalidInput(f"{self._named}: a number does not fit {self.spec.dtype}") from cause
 
-    def _finite(self, array: Array) -> Array:
+    def _finite(self, array: Array, number: int | None = None) -> Array:
+        """Check all rows, or the row of a number."""
         if not np.isfinite(array).all():
-            row = int(np.argwhere(~np.isfinite(array))[0][0])
+            row = int(np.argwhere(~np.isfinite(array))[0][0]) if number is None else number
             raise InvalidInput(f"{self._named}: row {row} holds a number too large for {self.spec.dtype}")
         return array
 

@@ -52,20 +52,18 @@ class Predictor:
     async def predict(self, question: Question) -> PredictionAnswer:
         """Answer with the whole network, nothing dropped."""
         model = self._catalogue.find(question.model, question.version)
-        inputs = model.inputs.read(question.inputs)
-        rows = len(inputs[0])
-        done = await self._run(model, DETERMINISTIC, rows, lambda _: model.predict(inputs))
+        rows = model.inputs.read(question.inputs)
+        done = await self._run(model, DETERMINISTIC, len(rows), lambda _: model.predict(rows))
         return PredictionAnswer(model.identity, done)
 
     async def uncertainty(self, question: UncertaintyQuestion) -> UncertaintyAnswer:
         """Answer with many thinned networks."""
         model = self._catalogue.find(question.model, question.version)
-        inputs = model.inputs.read(question.inputs)
-        rows = len(inputs[0])
-        draw = self._draw(question, model, rows)
+        rows = model.inputs.read(question.inputs)
+        draw = self._draw(question, model, len(rows))
         policy = model.policy if question.threshold is None else model.policy.overridden(question.threshold)
         sampled = await self._run(
-            model, MC_DROPOUT, rows, lambda caller: model.sample(inputs, draw, caller.check)
+            model, MC_DROPOUT, len(rows), lambda caller: model.sample(rows, draw, caller.check)
         )
         flags = policy.decide(sampled.scores.tolist())
         self._count(model, draw, flags)

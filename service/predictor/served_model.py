@@ -1,7 +1,7 @@
 """One version of a model, ready to answer."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from service.flagging.policy import Policy
 from service.predictor.answers import QUANTILES, ClassPrediction, Identity, ValuePrediction
 from service.predictor.execution import Execution, choice_of, findings_of
 from service.predictor.inputs import TORCH_DTYPES, InputReader
+from service.predictor.rows import Inputs, Rows
 from service.repository.findings import read_findings, write_findings
 from service.repository.folder import ReadModel
 from service.repository.manifest import Manifest
@@ -26,7 +27,6 @@ from service.uncertainty.scores import Measures, score, score_names
 _PROBABILITY_ROUNDING = 1e-3
 
 Array = NDArray[Any]
-Inputs = tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -93,13 +93,31 @@ class ServedModel:
             usual=Usual(manifest.sampling.seed, manifest.sampling.samples),
             pinned=execution.pinned,
             known=choice_of(found) if found else None,
+            names=[tensor.name for tensor in manifest.input],
+            output=manifest.output.name,
         )
         if found is None and self.engine.plans:
             write_findings(read.folder, findings_of(self.engine.plans, circumstances))
         self._check_output()
 
-    def predict(self, inputs: Inputs) -> ClassPrediction | ValuePrediction:
+    def predict(self, rows: Rows) -> ClassPrediction | ValuePrediction:
         """Run the whole network on rows."""
+        return rows.in_order(list(rows.run(self._predict)))
+
+    def sample(self, rows: Rows, draw: Draw, proceed: Callable[[], None]) -> Sampled:
+        """Run thinned networks on rows.
+
+        Args:
+            rows: of any number of shapes.
+            draw: which samples.
+            proceed: called before each chunk; raises where nobody waits any more.
+        """
+        parts = list(rows.run(lambda inputs: self._sample(inputs, draw, proceed)))
+        outputs = [part.outputs for part in parts]
+        joined = rows.in_order([replace(part, outputs=None) for part in parts])
+        return replace(joined, outputs=rows.in_order(outputs, axis=1))
+
+    def _predict(self, inputs: Inputs) -> ClassPrediction | ValuePrediction:
         outputs = self.engine.predict(inputs)
         self._check_probabilities(outputs)
         if self.manifest.task == "classification":
@@ -109,14 +127,7 @@ class ServedModel:
             _finite(value.cpu().numpy()), None if noise is None else _finite(noise.cpu().numpy())
         )
 
-    def sample(self, inputs: Inputs, draw: Draw, proceed: Callable[[], None]) -> Sampled:
-        """Run thinned networks on rows.
-
-        Args:
-            inputs: the rows.
-            draw: which samples.
-            proceed: called before each chunk; raises where nobody waits any more.
-        """
+    def _sample(self, inputs: Inputs, draw: Draw, proceed: Callable[[], None]) -> Sampled:
         moments = self._moments()
         kept: list[Tensor] = []
         proceed()
@@ -162,7 +173,7 @@ class ServedModel:
         wrong = (outputs < -_PROBABILITY_ROUNDING).any(-1) | ((sums - 1).abs() > _PROBABILITY_ROUNDING)
         if wrong.any():
             row = int(wrong.reshape(-1, wrong.shape[-1]).any(0).nonzero()[0])
-            raise ModelError(f"the model gave no probabilities for row {row}")
+            raise ModelError("the model gave no probabilities", row=row)
 
     def _check_output(self) -> None:
         width, output = self.engine.width, self.manifest.output
@@ -196,7 +207,7 @@ def _policy(manifest: Manifest, version: int) -> Policy:
 def _finite(values: Array) -> Array:
     wrong = ~np.isfinite(values)
     if wrong.any():
-        raise ModelError(f"the model gave NaN or infinity for row {int(np.argwhere(wrong)[0][0])}")
+        raise ModelError("the model gave NaN or infinity", row=int(np.argwhere(wrong)[0][0]))
     return values
 
 

@@ -35,7 +35,7 @@ class InputSpec(Struct, frozen=True, forbid_unknown_fields=True):
     """One input tensor.
 
     Args:
-        name: of the tensor.
+        name: of the tensor; where forward has parameters of all inputs' names, they are passed by name.
         dtype: of its elements.
         shape: of one row; -1 is any length.
         range: lowest and highest value of the rows that are made up to check the model when it is loaded;
@@ -52,12 +52,14 @@ class OutputSpec(Struct, frozen=True, forbid_unknown_fields=True):
     """What the model's output means.
 
     Args:
+        name: which output is served, where forward returns several: a key, a field, or a position from "0".
         labels: of the classes; classification only.
         activation: "softmax" where the model gives logits, "none" where it gives probabilities or values;
             left out, softmax in classification and none in regression.
         variance_head: whether it gives (mean, log variance) side by side; regression only.
     """
 
+    name: Annotated[str, Meta(min_length=1)] | None = None
     labels: tuple[str, ...] = ()
     activation: Literal["softmax", "none"] | None = None
     variance_head: bool = False

@@ -13,12 +13,14 @@ from service.errors import ModelRefused
 from service.sampling.comparison import agree, one_output
 from service.sampling.discovery import Example, discover
 from service.sampling.interception import DropoutCall, ModulePaths
-from service.sampling.kinds import BERNOULLI
-from service.sampling.masks import keep_masks
+from service.sampling.kinds import BERNOULLI, UNIFORM
+from service.sampling.masks import site_factors
 from service.sampling.observation import PassObserver, RandomOperation
 from service.sampling.report import DropoutReport, IdleDropout, findings
 from service.sampling.sites import Selection, Site, select
 from service.sampling.stochastic import Inputs, StochasticModel, masked
+
+_DRAWN = frozenset({BERNOULLI.name, UNIFORM.name})
 
 _AUDIT_SEED = 0
 _AUDIT_ROWS = 5
@@ -114,7 +116,7 @@ def _check_selection(found: Sequence[Site], selected: Sequence[Site], selection:
             f"sampling.sites {list(selection)} names none of the model's dropout sites: {names}"
         )
     for site in selected:
-        if site.kind == BERNOULLI.name and not site.sampled:
+        if site.kind in _DRAWN and site.rate > 0 and not site.sampled:
             raise ModelRefused(
                 f"sampling.sites leaves out {site.name}, whose mask the model draws and scales by itself: "
                 "it has no off; sample it too"
@@ -136,8 +138,7 @@ def _sample(model: StochasticModel, inputs: Inputs, sites: Sequence[Site], numbe
 
 
 def _mask(site: Site, number: int) -> Tensor:
-    kept = keep_masks(_AUDIT_SEED, site.name, site.rate, site.mask_shape, range(number, number + 1))[0]
-    return torch.from_numpy(kept).float() * site.kept_scale
+    return site_factors(_AUDIT_SEED, site, range(number, number + 1))[0]
 
 
 def _check_samples(model: StochasticModel, example: Example, sites: Sequence[Site]) -> Tensor:
@@ -211,6 +212,10 @@ def _randomness() -> object:
 
 def _idle(tree: nn.Module, sites: Sequence[Site]) -> Iterable[IdleDropout]:
     reached = {site.path for site in sites}
+    rates = {(site.path, site.rate) for site in sites}
     for path, module in tree.named_modules():
-        if isinstance(module, _DropoutNd) and path not in reached:
+        if not isinstance(module, _DropoutNd) or path in reached:
+            continue
+        # Attention is often given the rate of a dropout child, and drops by itself.
+        if (path.rpartition(".")[0], module.p) not in rates:
             yield IdleDropout(path, type(module).__name__, module.p)

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from service.errors import ModelRefused
+from service.sampling.signature import several_words
 
 
 def one_output(output: object, rows: int) -> Tensor:
@@ -13,9 +14,7 @@ def one_output(output: object, rows: int) -> Tensor:
         ModelRefused: it gave something else.
     """
     if not isinstance(output, Tensor):
-        raise ModelRefused(
-            f"the model's forward must return one tensor, and returned {type(output).__name__}"
-        )
+        raise ModelRefused(f"the model's forward must return one tensor, and {several_words(output)}")
     if not output.is_floating_point():
         raise ModelRefused(f"the model's output must be floating point, and is {output.dtype}")
     if output.dim() == 0 or len(output) != rows or output.dim() > 2:

@@ -105,6 +105,66 @@ def layers(
     return values, *(torch.cat(held) for held in zip(*last, strict=True))
 
 
+_PADDED_LENGTH = "_padded_length"
+
+
+def pack(_drop: Drop, values: Tensor, lengths: Tensor, batch_first: bool) -> tuple[Tensor, Tensor]:
+    """Pack sequences as torch does, and note on the batch sizes how long they were with their padding."""
+    packed, batch_sizes = torch._pack_padded_sequence(values, lengths, batch_first)  # noqa: SLF001  # has no other name
+    setattr(batch_sizes, _PADDED_LENGTH, values.shape[1 if batch_first else 0])
+    return packed, batch_sizes
+
+
+def packed_layers(
+    function: Callable[..., tuple[Tensor, ...]],
+    drop: Drop,
+    values: Tensor,
+    batch_sizes: Tensor,
+    states: Tensor | Sequence[Tensor],
+    weights: Sequence[Tensor],
+    biased: bool,
+    stacked: int,
+    dropout: float,
+    train: bool,
+    bidirectional: bool,
+) -> tuple[Tensor, ...]:
+    """Run a recurrent function of torch over packed sequences, as `layers` does over padded ones.
+
+    What drops between layers is padded before and packed again after: the mask has units for each step of the
+    padded length, so a sequence meets the same mask whatever the lengths of those beside it, packed or not.
+
+    Args:
+        function: as for `layers`.
+        drop: the dropout of [length, rows, features].
+        values: [steps of all rows, features], step by step.
+        batch_sizes: how many rows have each step, [longest], not increasing.
+        states: as for `layers`, with the rows in the order of the packing.
+        weights: of all layers.
+        biased: as for `layers`, as are the further arguments.
+        stacked: how many layers.
+        dropout: the rate.
+        train: whether to drop.
+        bidirectional: whether a layer runs both ways.
+
+    Returns:
+        The packed outputs of the last layer, and the last states of all.
+    """
+    length = getattr(batch_sizes, _PADDED_LENGTH, len(batch_sizes))
+    steps = torch.arange(len(batch_sizes)).repeat_interleave(batch_sizes).to(values.device)
+    rows = torch.cat([torch.arange(int(size)) for size in batch_sizes]).to(values.device)
+
+    def packed(given: Tensor, *args: Any) -> tuple[Tensor, ...]:
+        return function(given, batch_sizes, *args[:-1])  # the last is whether rows come first
+
+    def dropped(given: Tensor, rate: float) -> Tensor:
+        padded = given.new_zeros(length, int(batch_sizes[0]), given.shape[-1])
+        return drop(padded.index_put((steps, rows), given), rate)[steps, rows]
+
+    return layers(
+        packed, dropped, values, states, weights, biased, stacked, dropout, train, bidirectional, False
+    )
+
+
 @dataclass(frozen=True)
 class Composite:
     """A function that is written out here.
@@ -124,13 +184,20 @@ def _attention_drops(args: Sequence[Any], given: Mapping[str, Any]) -> bool:
 
 
 def _layers_drop(args: Sequence[Any], _given: Mapping[str, Any]) -> bool:
-    """Tell by the arguments of a padded call; a packed one is left whole."""
-    return is_padded(args) and bool(args[4] > 1 and args[5] > 0 and args[6])
+    layers, rate, train = args[4:7] if is_padded(args) else args[5:8]
+    return bool(layers > 1 and rate > 0 and train)
+
+
+def _recurrent(function: Callable[..., tuple[Tensor, ...]], drop: Drop, *args: Any) -> tuple[Tensor, ...]:
+    if is_padded(args):
+        return layers(BATCHED[function], drop, *args)
+    return packed_layers(function, drop, *args)
 
 
 COMPOSITES: Mapping[Callable[..., Any], Composite] = {
     F.scaled_dot_product_attention: Composite(_attention_drops, attention),
-    **{function: Composite(_layers_drop, partial(layers, batched)) for function, batched in BATCHED.items()},
+    torch._pack_padded_sequence: Composite(lambda _args, _given: True, pack),  # noqa: SLF001
+    **{function: Composite(_layers_drop, partial(_recurrent, function)) for function in BATCHED},
 }
 """Functions that are written out here."""
 

@@ -6,7 +6,7 @@ in which one row is another tells how. All rows share a mask, so it holds the pa
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,10 +14,11 @@ from torch import Tensor
 
 from service.errors import ModelRefused
 from service.sampling.interception import DropoutCall
-from service.sampling.kinds import Shape
+from service.sampling.kinds import UNIFORM, Shape
 from service.sampling.observation import PassObserver, RandomOperation
 from service.sampling.sites import RowDimension, Site
 from service.sampling.stochastic import Inputs, StochasticModel
+from service.sampling.thresholds import ThresholdWatch
 
 Example = Callable[[int], Inputs]  # a number of rows → inputs with so many rows
 
@@ -53,6 +54,16 @@ class _SeenCall:
     made_before: int
 
 
+@dataclass(frozen=True)
+class _Walk:
+    """One pass: its dropout calls, what was seen from below, the rates of uniform draws, and its output."""
+
+    calls: list[_SeenCall]
+    observer: PassObserver
+    rates: Mapping[str, Tensor]
+    output: Any
+
+
 @torch.no_grad()
 def discover(model: StochasticModel, example: Example) -> Discovery:
     """Run the dropping tree on 2 and on 3 rows, and compare what its dropout calls met.
@@ -60,40 +71,47 @@ def discover(model: StochasticModel, example: Example) -> Discovery:
     Raises:
         ModelRefused: the calls differ between the passes, or the rows cannot be told apart.
     """
-    seen_with_two, two, output = _walk(model, example(2))
-    seen_with_three, three, _ = _walk(model, example(3))
-    if [seen.call.name for seen in seen_with_two] != [seen.call.name for seen in seen_with_three]:
+    two, three = _walk(model, example(2)), _walk(model, example(3))
+    if [seen.call.name for seen in two.calls] != [seen.call.name for seen in three.calls]:
         raise ModelRefused(
             "which dropout layers run depends on the number of rows; such a model has no sites"
         )
-    names = [seen.call.name for seen in seen_with_two]
+    names = [seen.call.name for seen in two.calls]
     if len(set(names)) < len(names):
         raise ModelRefused(
             f"two dropout calls have one name: {', '.join(names)}; rename a module with a colon"
         )
     finder = _RowFinder(model, example)
     sites = tuple(
-        _site(seen, finder.find(seen, other), 1 - seen.flops_before / max(1, two.flops))
-        for seen, other in zip(seen_with_two, seen_with_three, strict=True)
+        _site(seen, finder.find(seen, other), 1 - seen.flops_before / max(1, two.observer.flops))
+        for seen, other in zip(two.calls, three.calls, strict=True)
     )
-    # Tensor by tensor: a transposed weight is large, but no row makes it larger.
-    growth = tuple(more - less for less, more in zip(two.made_bytes, three.made_bytes, strict=False))
-    before = {seen.call.name: seen.made_before for seen in seen_with_two}
-    return Discovery(sites, output, tuple(two.random), growth, before)
+    made = zip(two.observer.made_bytes, three.observer.made_bytes, strict=False)
+    return Discovery(
+        sites=tuple(_rated(site, two.rates, three.rates) for site in sites),
+        output=two.output,
+        random=tuple(two.observer.random),
+        # Tensor by tensor: a transposed weight is large, but no row makes it larger.
+        growth=tuple(more - less for less, more in made),
+        made_before={seen.call.name: seen.made_before for seen in two.calls},
+    )
 
 
-def _walk(model: StochasticModel, inputs: Inputs) -> tuple[list[_SeenCall], PassObserver, Any]:
+def _walk(model: StochasticModel, inputs: Inputs) -> _Walk:
     seen: list[_SeenCall] = []
-    observer = PassObserver(model.paths)
+    observer, watch = PassObserver(model.paths), ThresholdWatch()
 
     def record(call: DropoutCall) -> Tensor:
         shape, made = tuple(call.arguments.values.shape), len(observer.made_bytes)
         seen.append(_SeenCall(call, shape, observer.flops, made))
-        return call.kind.keep_all(call.arguments.values, call.arguments.rate)
+        kept = call.keep_all()
+        if call.kind.uniform:
+            watch.follow(call.name, kept)
+        return kept
 
-    with observer:
+    with observer, watch:
         output = model.intercepted(inputs, record)
-    return seen, observer, output
+    return _Walk(seen, observer, watch.rates, output)
 
 
 def _site(seen: _SeenCall, rows: RowDimension | None, share_of_cost: float) -> Site:
@@ -111,6 +129,37 @@ def _site(seen: _SeenCall, rows: RowDimension | None, share_of_cost: float) -> S
         share_of_cost=share_of_cost,
         rows=rows,
     )
+
+
+def _rated(site: Site, two: Mapping[str, Tensor], three: Mapping[str, Tensor]) -> Site:
+    """Give a site of uniform draws its rate, on average over its units, as passes of 2 and 3 rows show it."""
+    if site.kind != UNIFORM.name:
+        return site
+    if site.name not in two or site.name not in three:
+        raise ModelRefused(
+            f"what becomes of the uniform numbers drawn at {site.name} is not seen: no function of torch "
+            "compares them with a rate"
+        )
+    rate = two[site.name]
+    if not _same_for_all_rows(site.rows, rate, three[site.name]):
+        raise ModelRefused(
+            f"the probability of the mask drawn at {site.name} depends on the row, so it is no dropout: "
+            "dropout has one for all rows"
+        )
+    return replace(site, rate=rate.mean().item())
+
+
+def _same_for_all_rows(rows: RowDimension | None, two: Tensor, three: Tensor) -> bool:
+    if two.min() == two.max() == three.min() == three.max():
+        return True
+    if rows is not None and two.dim() > rows.index and two.shape[rows.index] != three.shape[rows.index]:
+        apart = torch.cat([_rows_first(rows, rates) for rates in (two, three)])
+        return bool((apart == apart[0]).all())
+    return two.shape == three.shape and torch.equal(two, three)
+
+
+def _rows_first(rows: RowDimension, values: Tensor) -> Tensor:
+    return rows.unfolded(values).movedim(rows.index if rows.together else rows.index + 1, 0)
 
 
 class _RowFinder:
@@ -172,8 +221,10 @@ class _RowFinder:
 
         def record(call: DropoutCall) -> Tensor:
             if call.name == name:
-                met.append(call.arguments.values.clone())
-            return call.kind.keep_all(call.arguments.values, call.arguments.rate)
+                values = call.arguments.values
+                # What a draw is written over is nobody's: memory as it was found.
+                met.append(torch.zeros_like(values) if call.kind.draws else values.clone())
+            return call.keep_all()
 
         self._model.intercepted(inputs, record)
         return met[0]

@@ -21,6 +21,7 @@ from service.sampling.names import LOOP
 from service.sampling.planner import PlanChoice
 from service.sampling.raised import model_error
 from service.sampling.shortcuts import find_shortcuts
+from service.sampling.signature import called_by_name
 from service.sampling.sites import Selection, select
 from service.sampling.stochastic import Inputs, StochasticModel
 
@@ -46,6 +47,8 @@ class Engine:
         usual: the seed and the number of samples of most requests.
         pinned: what is not left to measuring.
         known: what measuring found earlier, for the same model on the same machine.
+        names: of the inputs; passed by name where all are parameters of forward, else by order.
+        output: which of the model's outputs, where it gives several.
 
     Attributes:
         example: makes the rows that the passes at load ran on.
@@ -68,12 +71,14 @@ class Engine:
         usual: Usual | None = None,
         pinned: Pinned | None = None,
         known: PlanChoice | None = None,
+        names: Sequence[str] = (),
+        output: str | None = None,
     ) -> None:
         self.device = torch.device(device)
         self._budgets = budgets or Budgets()
         self._selection = selection
         self.example = ExampleRows(shapes, dtypes, self.device, ranges)
-        self._model = StochasticModel(model.to(self.device))
+        self._model = StochasticModel(called_by_name(model.to(self.device), names, output))
         self._masks = MaskStore(self._budgets.masks_bytes, self.device)
         self._executor = Executor(
             self._model, self._masks, self.device, self._budgets, usual or Usual(), pinned or Pinned()
@@ -92,7 +97,7 @@ class Engine:
             words = getattr(error, "detail", "") or str(error)
             rows = f"made-up rows of shape {_words(self.example.shapes)}"
             raise ModelRefused(
-                f"the model failed on {rows} (input.shape and input.dtype say so): {words}"
+                f"the model failed on {rows} (input.shape, input.dtype and input.range say so): {words}"
             ) from cause
 
     def predict(self, inputs: Inputs) -> Tensor:
@@ -236,5 +241,5 @@ def _checked(outputs: Tensor) -> Tensor:
     nan = outputs.isnan()
     if nan.any():
         row = int(nan.any(-1).reshape(-1, outputs.shape[-2]).any(0).nonzero()[0])
-        raise ModelError(f"the model gave NaN for row {row}")
+        raise ModelError("the model gave NaN", row=row)
     return outputs

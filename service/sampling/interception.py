@@ -13,13 +13,11 @@ from torch.utils.hooks import RemovableHandle
 
 from service.errors import ModelRefused
 from service.sampling.composites import COMPOSITES, REOPENED
-from service.sampling.kinds import BERNOULLI, KINDS, Arguments, Kind, arguments
+from service.sampling.draws import DRAWS, read_draw
+from service.sampling.kinds import KINDS, Arguments, Kind, arguments
 from service.sampling.recurrent import BATCHED, is_padded
 
 OUTERMOST = "(model)"
-
-BERNOULLIS = frozenset({Tensor.bernoulli_})
-"""Functions that fill a tensor with a mask, for the model to use."""
 
 
 class ModulePaths:
@@ -85,6 +83,12 @@ class DropoutCall:
     kind: Kind
     arguments: Arguments
 
+    def keep_all(self) -> Tensor:
+        """Give what the call gives where nothing is dropped; a draw in place is written, as torch does."""
+        given = self.arguments
+        kept = self.kind.keep_all(given.values, given.rate)
+        return given.values.copy_(kept) if self.kind.draws and given.in_place else kept
+
 
 class DropoutPass(TorchFunctionMode):
     """One forward pass in which every dropout call is answered by `answer`. Used once, as a context.
@@ -112,8 +116,8 @@ class DropoutPass(TorchFunctionMode):
         given = kwargs or {}
         if func in KINDS:
             return self._dropped(KINDS[func], arguments(KINDS[func], args, given))
-        if func in BERNOULLIS:
-            return self._drawn(func, args, given)
+        if func in DRAWS and (draw := read_draw(func, args, given)):
+            return draw.finish(self._dropped(draw.kind, draw.arguments))
         if func in COMPOSITES and COMPOSITES[func].drops(args, given):
             return COMPOSITES[func].run(self._within, *args, **given)
         if func in REOPENED:
@@ -135,13 +139,6 @@ class DropoutPass(TorchFunctionMode):
 
     def _within(self, values: Tensor, rate: float) -> Tensor:
         return self._dropped(KINDS[F.dropout], Arguments(values, rate, training=True, in_place=False))
-
-    def _drawn(self, func: Callable[..., Any], args: tuple[Any, ...], given: dict[str, Any]) -> Any:
-        """Answer a draw whose probability is a number; any other goes on, and is found to be nobody's."""
-        probability = args[1] if len(args) > 1 else given.get("p", 0.5)
-        if not isinstance(probability, float):
-            return func(*args, **given)
-        return self._dropped(BERNOULLI, Arguments(args[0], 1 - probability, training=True, in_place=True))
 
     def _call(self, kind: Kind, given: Arguments) -> DropoutCall:
         path = self._paths.current

@@ -5,6 +5,7 @@ Every kind is affine in the factors s of its mask (0 where dropped, `kept_scale`
     dropout, dropout1d…3d          y = x·s                                    kept_scale = 1 / (1 - p)
     alpha, feature alpha dropout   y = (x + α)·s - α·a·(1 - p)                kept_scale = a
     bernoulli                      y = s: the mask itself, for the model      kept_scale = 1
+    uniform                        y = s, from 0 to 1: the model makes its mask of it by a comparison
 
 with α = 1.7580993408473766, the negative of where SELU saturates, and a = (1 - p)^-½ (1 + p·α²)^-½, which
 keeps mean and variance (Klambauer et al. 2017, "Self-normalizing neural networks", eq. 8). With p = 1
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -33,7 +35,8 @@ class Kind:
         mask_shape: an input's shape to the shape of its mask, which broadcasts over the input.
         alpha: whether dropped units take SELU's saturation value instead of zero.
         on_by_default: the function's default for its argument `training`.
-        draws: whether it gives the mask itself, of ones and zeros, instead of dropping from its input.
+        draws: whether it gives its factors themselves, instead of dropping from its input.
+        uniform: whether its factors are numbers from 0 to 1, and not a mask.
     """
 
     name: str
@@ -41,6 +44,7 @@ class Kind:
     alpha: bool = False
     on_by_default: bool = True
     draws: bool = False
+    uniform: bool = False
 
     def kept_scale(self, rate: float) -> float:
         """The factor of a kept unit, for a rate from 0 to 1."""
@@ -51,13 +55,18 @@ class Kind:
         return _alpha_scale(rate) if self.alpha else 1 / (1 - rate)
 
     def keep_all(self, values: Tensor, rate: float) -> Tensor:
-        """Give what a call gives where nothing is dropped; for a mask of the model's own, its expectation."""
-        return values.new_full(values.shape, 1 - rate) if self.draws else values
+        """Give what a call gives where nothing is dropped; for a draw of the model's own, its expectation."""
+        if self.uniform:
+            return torch.full_like(values, 0.5)
+        return torch.full_like(values, 1 - rate) if self.draws else values
 
     def apply(self, values: Tensor, factors: Tensor, rate: float) -> Tensor:
         """Drop: `values` of any shape, `factors` broadcasting over it, the rate they were drawn with."""
+        if self.uniform:
+            factors = _below_one(factors, values.dtype)
         if self.draws:
-            return factors.to(values.dtype).expand(values.shape).clone()  # the model may write into it
+            # Where the model drew it, which may not be where it runs; a copy, for it may write into it.
+            return factors.to(values.device, values.dtype).expand(values.shape).clone()
         factors = factors.to(values.dtype)
         if self.alpha and rate < 1:
             return (values + _ALPHA) * factors - _ALPHA * _alpha_scale(rate) * (1 - rate)
@@ -87,6 +96,12 @@ def arguments(kind: Kind, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Argu
 
 def _alpha_scale(rate: float) -> float:
     return 1 / sqrt((1 - rate) * (1 + rate * _ALPHA**2))
+
+
+def _below_one(factors: Tensor, dtype: torch.dtype) -> Tensor:
+    """Cut numbers from 0 to 1 to the digits of a type: rounded, 0.999 would be 1 in bfloat16."""
+    steps = 2 / torch.finfo(dtype).eps
+    return (factors * steps).floor() / steps if steps < 2 / torch.finfo(factors.dtype).eps else factors
 
 
 def _every_element(shape: Shape) -> Shape:
@@ -119,3 +134,6 @@ KINDS: dict[Callable[..., Tensor], Kind] = {
 
 BERNOULLI = Kind("bernoulli", _every_element, draws=True)
 """A mask that the model draws and multiplies with itself, as stochastic depth does (Huang et al. 2016)."""
+
+UNIFORM = Kind("uniform", _every_element, draws=True, uniform=True)
+"""Numbers from 0 to 1 that the model compares with its rate: `torch.rand(shape) >= p` and its relatives."""

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from service.sampling.kinds import UNIFORM
 from service.sampling.sites import Site
 
 _WORDS_PER_BLOCK = 4  # Philox-4x64 gives four 64-bit words for one value of the counter
@@ -37,6 +38,39 @@ def keep_masks(seed: int, site: str, rate: float, shape: Sequence[int], samples:
     Returns:
         Boolean, [len(samples), *shape]; True is kept, with probability 1 - rate.
     """
+    kept = _words(seed, site, shape, samples) >= np.uint64(round(rate * 2**32))
+    return np.asarray(kept)
+
+
+def uniforms(seed: int, site: str, shape: Sequence[int], samples: range) -> NDArray[np.float32]:
+    """Draw numbers from 0 to 1 (excluded), of 24 bits as torch's own: those at least p are kept at rate p.
+
+    Args:
+        seed: 0 to 2**64 - 1.
+        site: the site's name.
+        shape: of one sample's numbers.
+        samples: which samples, a range of step 1.
+
+    Returns:
+        [len(samples), *shape].
+    """
+    return (_words(seed, site, shape, samples) >> np.uint32(8)).astype(np.float32) * np.float32(2**-24)
+
+
+def site_factors(seed: int, site: Site, samples: range, device: torch.device | str = "cpu") -> Tensor:
+    """Draw a site's factors: 0 if dropped, `site.kept_scale` if kept; or uniform numbers from 0 to 1.
+
+    Returns:
+        float32, [len(samples), *site.mask_shape].
+    """
+    if site.kind == UNIFORM.name:
+        return torch.from_numpy(uniforms(seed, site.name, site.mask_shape, samples)).to(device)
+    masks = keep_masks(seed, site.name, site.rate, site.mask_shape, samples)
+    return torch.from_numpy(masks).to(device, torch.float32).mul_(site.kept_scale)
+
+
+def _words(seed: int, site: str, shape: Sequence[int], samples: range) -> NDArray[np.uint32]:
+    """Run the generator: one word of 32 bits a unit, [len(samples), *shape]."""
     units = prod(shape)
     blocks = -(-units // _UNITS_PER_BLOCK)
     # A list that holds a number above 2**63 would become floating point, and lose its last bits.
@@ -46,8 +80,7 @@ def keep_masks(seed: int, site: str, rate: float, shape: Sequence[int], samples:
     for row in drawn:
         row[:] = generator.random_raw(blocks * _WORDS_PER_BLOCK).view(np.uint32)
         generator.advance(_BLOCKS_PER_SAMPLE - blocks)  # to the first block of the next sample
-    kept = drawn[:, :units] >= np.uint64(round(rate * 2**32))
-    return kept.reshape(len(samples), *shape)
+    return drawn[:, :units].reshape(len(samples), *shape)
 
 
 def _site_word(site: str) -> int:
@@ -77,7 +110,7 @@ class MaskStore:
         return samples * sum(site.mask_bytes for site in sites) <= self._budget_bytes // 4
 
     def factors(self, seed: int, site: Site, samples: range, kept_samples: int) -> Tensor:
-        """Give the factors that units are multiplied by: 0 if dropped, `site.kept_scale` if kept.
+        """Give a site's factors, as `site_factors` draws them.
 
         Args:
             seed: 0 to 2**64 - 1.
@@ -113,5 +146,4 @@ class MaskStore:
             self.kept_bytes -= self._kept.popitem(last=False)[1].nbytes
 
     def _draw(self, seed: int, site: Site, samples: range) -> Tensor:
-        masks = keep_masks(seed, site.name, site.rate, site.mask_shape, samples)
-        return torch.from_numpy(masks).to(self._device, torch.float32).mul_(site.kept_scale)
+        return site_factors(seed, site, samples, self._device)

@@ -55,7 +55,7 @@ class StochasticModel:
         def answer(call: DropoutCall) -> Tensor:
             site = _recognised(call, sites)
             met.add(site.name)
-            return drop(call, site) if site.sampled else call.arguments.values
+            return drop(call, site) if site.sampled else call.keep_all()
 
         output = self.intercepted(inputs, answer)
         missed = {site.name for site in sites.values() if site.sampled} - met
@@ -109,6 +109,6 @@ def _recognised(call: DropoutCall, sites: Sites) -> Site:
     site = sites.get(call.name)
     if site is None:
         raise ModelError(f"dropout at {call.name} did not run when the model was loaded, so it has no mask")
-    if site.rate != call.arguments.rate:
+    if site.rate != call.arguments.rate and not call.kind.uniform:  # its rate is the model's to compare with
         raise ModelError(f"dropout at {call.name} had rate {site.rate} at load and now {call.arguments.rate}")
     return site

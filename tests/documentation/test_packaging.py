@@ -42,13 +42,19 @@ def test_training_needs_its_extra_alone() -> None:
     assert not extra & names(PROJECT["dependencies"])
 
 
+def test_hugging_face_is_for_factories_and_no_import_of_the_server() -> None:
+    extra = names(PROJECT["optional-dependencies"]["huggingface"])
+    assert extra <= imported("tests")
+    assert not extra & (imported("service") | imported("models"))
+
+
 def test_every_requirement_is_pinned_in_the_constraints() -> None:
     pinned = {
         line.split("==")[0].lower().replace("_", "-")
         for line in (ROOT / "constraints.txt").read_text().split()
     }
-    extras = PROJECT["optional-dependencies"]
-    required = names(PROJECT["dependencies"]) | names(extras["train"]) | names(extras["dev"]) - {"unsure"}
+    extras = PROJECT["optional-dependencies"].values()
+    required = names(PROJECT["dependencies"]).union(*map(names, extras)) - {"unsure"}
     assert {name.lower().replace("_", "-") for name in required} <= pinned
 
 

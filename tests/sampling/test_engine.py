@@ -6,52 +6,42 @@ from math import sqrt
 import numpy as np
 import pytest
 import torch
+from agreement import assert_close, assert_same_moments, sampled, train_mode, variance_error
+from drawn_networks import DRAWN
 from networks import SAMPLED, linear, mlp
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 
 from service.sampling.engine import Budgets, Engine
 from service.sampling.example import ExampleRows
 from service.sampling.names import LOOP
 
-ROUNDING = 2e-6  # of the largest output: fp32 through these nets (measured 2026-11: 5e-7 at most)
-
+NETWORKS = SAMPLED | DRAWN
 
 QUICK = Budgets(measuring_seconds=0)
 
-# What a plan cannot do: an in-place dropout that a residual branch sees has no batched write.
-REFUSED = {"in_place_alias": {"vmap", "fold"}}
+# What a plan cannot do: an in-place dropout that a residual branch sees has no batched write; nor have masks
+# that are written into a tensor, or choose where it is written.
+REFUSED = {"in_place_alias": {"vmap", "fold"}, "bernoulli_into_a_tensor": {"vmap"}, "written": {"vmap"}}
 
 
-@pytest.fixture(params=sorted(SAMPLED))
+@pytest.fixture(params=sorted(NETWORKS))
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 def network(name: str) -> nn.Module:
     torch.manual_seed(0)
-    return SAMPLED[name][0]()
+    return NETWORKS[name][0]()
 
 
 def engine(name: str, budgets: Budgets | None = None) -> Engine:
-    _, shapes, dtypes = SAMPLED[name]
+    _, shapes, dtypes = NETWORKS[name]
     return Engine(network(name), shapes, dtypes, budgets=budgets or QUICK)
 
 
 def rows_for(name: str, rows: int) -> tuple[Tensor, ...]:
-    _, shapes, dtypes = SAMPLED[name]
+    _, shapes, dtypes = NETWORKS[name]
     return ExampleRows(shapes, dtypes, torch.device("cpu"))(rows)
-
-
-def sampled(
-    of: Engine, inputs: tuple[Tensor, ...], samples: range, seed: int = 7, plan: str | None = None
-) -> Tensor:
-    return torch.cat(list(of.samples(inputs, seed, samples, plan)))
-
-
-def assert_close(one: Tensor, other: Tensor) -> None:
-    assert one.shape == other.shape
-    assert (one - other).abs().max() <= ROUNDING * one.abs().max()
 
 
 def test_every_plan_equals_the_loop(name: str) -> None:
@@ -116,20 +106,8 @@ def test_inputs_are_left_as_they_are(name: str) -> None:
     assert all(torch.equal(*pair) for pair in zip(before, inputs, strict=True))
 
 
-def train_mode(module: nn.Module) -> nn.Module:
-    """The usual way: everything in train mode, norm layers in eval."""
-    module.train()
-    for child in module.modules():
-        if isinstance(child, _NormBase):
-            child.eval()
-    return module
-
-
 def test_moments_are_those_of_the_plain_model_in_train_mode(name: str) -> None:
-    """Mean and variance of 2000 samples each; within 5 standard errors of their difference, seed 3.
-
-    The standard error of a variance is s²·√((κ - 1) / n) for kurtosis κ, estimated from the samples.
-    """
+    """Mean and variance of 2000 samples each; within 5 standard errors of their difference, seed 3."""
     inputs = rows_for(name, 2)
     ours = sampled(engine(name), inputs, range(2000), seed=3).double()
     plain = train_mode(network(name))
@@ -137,18 +115,6 @@ def test_moments_are_those_of_the_plain_model_in_train_mode(name: str) -> None:
     with torch.no_grad():
         theirs = torch.stack([plain(*(tensor.clone() for tensor in inputs)) for _ in range(2000)]).double()
     assert_same_moments(ours.numpy(), theirs.numpy(), standard_errors=5)
-
-
-def assert_same_moments(one: np.ndarray, other: np.ndarray, standard_errors: float) -> None:
-    errors_of_mean = np.sqrt((one.var(0) + other.var(0)) / len(one))
-    assert (np.abs(one.mean(0) - other.mean(0)) <= standard_errors * errors_of_mean + 1e-9).all()
-    errors_of_variance = np.sqrt(_variance_error(one) ** 2 + _variance_error(other) ** 2)
-    assert (np.abs(one.var(0) - other.var(0)) <= standard_errors * errors_of_variance + 1e-9).all()
-
-
-def _variance_error(samples: np.ndarray) -> np.ndarray:
-    centred = samples - samples.mean(0)
-    return np.sqrt(((centred**4).mean(0) - samples.var(0) ** 2) / len(samples))
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5])
@@ -167,7 +133,7 @@ def test_a_linear_model_has_its_closed_form(rate: float) -> None:
     variance = rate / (1 - rate) * (rows**2) @ (weight**2).T
     count = len(samples)
     assert (np.abs(samples.mean(0) - mean) < 4 * np.sqrt(variance / count)).all()
-    assert (np.abs(samples.var(0, ddof=1) - variance) < 4 * _variance_error(samples)).all()
+    assert (np.abs(samples.var(0, ddof=1) - variance) < 4 * variance_error(samples)).all()
 
 
 def test_rows_of_one_sample_are_one_function() -> None:

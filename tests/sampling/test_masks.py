@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.sampling.engine import Budgets, Engine
-from service.sampling.masks import MaskStore, keep_masks
+from service.sampling.masks import MaskStore, keep_masks, uniforms
 from service.sampling.sites import RowDimension, Site
 
 _WORD = 2**64 - 1
@@ -38,6 +38,16 @@ def reference_mask(seed: int, site: str, rate: float, units: int, sample: int) -
             halves += [word & 0xFFFFFFFF, word >> 32]
         block += 1
     return [half >= round(rate * 2**32) for half in halves[:units]]
+
+
+@given(seed=st.integers(0, 2**64 - 1), site=st.text(max_size=20), sixteenths=st.integers(0, 16))
+def test_uniform_numbers_are_those_of_the_masks(seed: int, site: str, sixteenths: int) -> None:
+    """Those at least p are what a mask of rate p keeps."""
+    drawn = uniforms(seed, site, (30,), range(4, 5))[0]
+    assert drawn.min() >= 0
+    assert drawn.max() < 1
+    rate = sixteenths / 16
+    assert (drawn >= rate).tolist() == reference_mask(seed, site, rate, 30, 4)
 
 
 @given(

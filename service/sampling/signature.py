@@ -1,0 +1,77 @@
+"""How a model is called and what it gives, by name where it has names: one tensor is served."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from inspect import Parameter, signature
+from typing import Any
+
+from torch import Tensor, nn
+
+from service.errors import ModelRefused
+
+_NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+
+
+def called_by_name(model: nn.Module, inputs: Sequence[str], output: str | None) -> nn.Module:
+    """Make a model take inputs by name and give one of its outputs, by hooks: its modules keep their paths.
+
+    Args:
+        model: gets the hooks.
+        inputs: names of the inputs, in the order of the tensors. Where all are parameters of forward they are
+            passed by name, since a forward may have others between them; else by order.
+        output: which of several outputs; None where forward returns one tensor.
+    """
+    if inputs and set(inputs) <= _parameters(model.forward):
+        model.register_forward_pre_hook(
+            lambda _module, args, _given: ((), dict(zip(inputs, args, strict=True))), with_kwargs=True
+        )
+    if output is not None:
+        model.register_forward_hook(lambda _module, _args, given: _chosen(given, output))
+    return model
+
+
+def several_words(given: object) -> str:
+    """Say what a forward gave in place of one tensor, and how to choose of it."""
+    parts = _parts(given)
+    if not parts:
+        return f"returned {type(given).__name__}"
+    listed = ", ".join(f"{name} {_words(part)}" for name, part in parts.items())
+    return (
+        f"returned {type(given).__name__} of {listed}; choose one in model.toml by its name under [output], "
+        f'such as name = "{next(iter(parts))}"'
+    )
+
+
+def _parameters(forward: Callable[..., Any]) -> set[str]:
+    return {name for name, parameter in signature(forward).parameters.items() if parameter.kind in _NAMED}
+
+
+def _chosen(given: object, name: str) -> object:
+    parts = _parts(given)
+    if name in parts:
+        return parts[name]
+    if isinstance(given, Tensor):
+        raise ModelRefused(f'output.name is "{name}", but forward returns one tensor: leave the name out')
+    raise ModelRefused(f'output.name is "{name}", and the model\'s forward {several_words(given)}')
+
+
+def _parts(given: object) -> Mapping[str, object]:
+    """Name what a forward returned, and what of it is there: an output that was not asked for may be None."""
+    return {name: part for name, part in _named(given).items() if part is not None}
+
+
+def _named(given: object) -> Mapping[str, object]:
+    """Name what a forward returned: by key, by field, or by position from "0"."""
+    if isinstance(given, Mapping):
+        return {str(key): part for key, part in given.items()}
+    if isinstance(given, tuple) and hasattr(given, "_fields"):
+        return given._asdict()  # type: ignore[attr-defined]  # of named tuples
+    if isinstance(given, tuple | list):
+        return {str(position): part for position, part in enumerate(given)}
+    if is_dataclass(given):
+        return {field.name: getattr(given, field.name) for field in fields(given)}
+    return {}
+
+
+def _words(part: object) -> str:
+    return str(list(part.shape)) if isinstance(part, Tensor) else type(part).__name__

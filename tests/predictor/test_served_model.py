@@ -1,0 +1,55 @@
+"""What a manifest says of inputs and outputs reaches the model."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from networks import SeveralOutputs
+from repositories import Repository
+
+from service.errors import ModelRefused
+from service.predictor.served_model import Draw, ServedModel, prepare
+from service.repository.folder import ModelFolder
+
+INPUTS = [
+    {"name": "scale", "dtype": "float32", "shape": [1]},
+    {"name": "features", "dtype": "float32", "shape": [6]},
+]
+LABELS = ["a", "b", "c"]
+
+
+def served(repository: Repository, **output: Any) -> ServedModel:
+    repository.add(factory="several_outputs", input=INPUTS, output={"labels": LABELS, **output})
+    folder = ModelFolder(repository.path / "small")
+    return prepare(folder.read(folder.manifest(), 1, ("networks",)), "cpu")
+
+
+def test_inputs_and_the_output_are_those_of_the_names(repository: Repository) -> None:
+    model = served(repository, name="logits")
+    features, scale = torch.randn(4, 6), torch.rand(4, 1)
+    rows = model.inputs.read(json.dumps({"features": features.tolist(), "scale": scale.tolist()}).encode())
+    torch.manual_seed(1)  # as the repository made the weights
+    with torch.no_grad():
+        plain = SeveralOutputs().eval()(features, scale=scale)["logits"].softmax(-1)
+    given = vars(model.predict(rows))["probabilities"]
+    assert np.allclose(given, plain, atol=1e-6)
+    sampled = model.sample(rows, Draw(seed=1, samples=5, outputs=True, quantiles=False), lambda: None)
+    assert sampled.outputs is not None
+    assert sampled.outputs.shape == (5, 4, 3)
+    assert sampled.quantiles is None
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ({}, r"small/1: .* returned dict of hidden \[5, 6\], logits \[5, 3\]; choose one in model.toml"),
+        ({"name": "0"}, r'output.name is "0", and the model\'s forward returned dict of hidden'),
+    ],
+)
+def test_an_output_that_is_not_chosen_is_refused(
+    repository: Repository, output: dict[str, str], message: str
+) -> None:
+    with pytest.raises(ModelRefused, match=message):
+        served(repository, **output)

@@ -1,0 +1,164 @@
+"""What the audit refuses, by name."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from networks import Named
+from torch import Tensor, nn
+
+from service.errors import ModelRefused
+from service.sampling.engine import Engine
+
+
+def function(forward: Callable[[nn.Module, Tensor], Tensor], **children: nn.Module) -> nn.Module:
+    return nn.Sequential(nn.Linear(6, 4), Named(forward, **children))
+
+
+def fold_ones(self: nn.Module, x: Tensor) -> Tensor:
+    """What is dropped does not depend on the rows, so nothing shows which entries are whose."""
+    ones = torch.ones(2 * len(x), 2)
+    return x * F.dropout(ones, 0.5, self.training).reshape(-1, 4)
+
+
+def depends_on_neighbours(_self: nn.Module, x: Tensor) -> Tensor:
+    return x - x.mean(0)
+
+
+def counts_calls(self: nn.Module, x: Tensor) -> Tensor:
+    if self.training:
+        self.get_buffer("calls").add_(1)
+    return F.dropout(x, 0.5, self.training)
+
+
+def with_counter() -> nn.Module:
+    model = function(counts_calls)
+    model[1].register_buffer("calls", torch.zeros(1))
+    return model
+
+
+def drawn_elsewhere(self: nn.Module, x: Tensor) -> Tensor:
+    noise = torch.tensor(np.random.default_rng().normal(size=tuple(x.shape)), dtype=x.dtype)
+    return F.dropout(x, 0.5, self.training) + (noise if self.training else 0.0)
+
+
+def skips_rarely(self: nn.Module, x: Tensor) -> Tensor:
+    if self.training and np.random.random() < 1e-9:  # what a model should not do
+        return x
+    return F.dropout(x, 0.5, self.training)
+
+
+class NormWithDropout(nn.BatchNorm1d):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(super().forward(x), 0.5, self.training)
+
+
+def writes(self: nn.Module, x: Tensor) -> Tensor:
+    if self.training:
+        self.get_parameter("teacher").add_(1)
+    return F.dropout(x, 0.5, self.training)
+
+
+def with_teacher() -> nn.Module:
+    model = function(writes)
+    model[1].register_parameter("teacher", nn.Parameter(torch.zeros(1), requires_grad=False))
+    return model
+
+
+def remembers(self: nn.Module, x: Tensor) -> Tensor:
+    before = getattr(self, "before", None)
+    self.before = x.detach()
+    return x if before is None or before.shape != x.shape else x + 0.5 * before
+
+
+REFUSED: dict[str, tuple[nn.Module, Sequence[int], str]] = {
+    "noise": (
+        function(lambda self, x: x + torch.randn_like(x) if self.training else x),
+        (6,),
+        r"aten.randn_like.default in 1\): no dropout function that can be sampled owns it",
+    ),
+    "dropout in eval": (
+        function(lambda _self, x: F.dropout(x, 0.5)),
+        (6,),
+        r"aten.bernoulli_.float in 1\): it runs in eval mode too",
+    ),
+    "folded rows of no content": (
+        function(fold_ones),
+        (6,),
+        r"dropout at 1: rows are folded into dimension 0",
+    ),
+    "a probability for each unit": (
+        function(lambda self, x: x * torch.bernoulli(x.sigmoid()) if self.training else x),
+        (6,),
+        r"the probability of the mask drawn at 1 depends on the row",
+    ),
+    "neighbours": (function(depends_on_neighbours), (6,), r"depends on the rows beside it"),
+    "batch statistics": (
+        nn.Sequential(nn.BatchNorm2d(1, track_running_stats=False), nn.Flatten(), nn.Linear(16, 2)),
+        (1, 4, 4),
+        r"depends on the rows beside it",
+    ),
+    "changing buffer": (
+        with_counter(),
+        (6,),
+        r"1.calls changes while the model runs|1.calls, sampling 1.calls",
+    ),
+    "drawn elsewhere": (function(drawn_elsewhere), (6,), r"random in a way that torch does not draw"),
+    "drawn by numpy, rarely": (
+        function(skips_rarely),
+        (6,),
+        r"the generator of Python or numpy|one set of masks",
+    ),
+    "rows before": (function(lambda _self, x: x.cumsum(0)), (6,), r"depends on the rows beside it"),
+    "rows taken for positions": (
+        Named(
+            lambda self, x: self.get_submodule("drop")(self.get_submodule("rnn")(x)[0].mean(1)),
+            rnn=nn.LSTM(6, 4),
+            drop=nn.Dropout(0.3),
+        ),
+        (5, 6),
+        r"depends on the rows beside it",
+    ),
+    "the first row": (function(lambda _self, x: x - x[:1]), (6,), r"depends on the rows beside it"),
+    "logits in training": (
+        function(lambda self, x: x if self.training else x.softmax(-1)),
+        (6,),
+        r"in training mode the model does more than drop",
+    ),
+    "dropout in a norm": (
+        nn.Sequential(nn.Linear(6, 4), NormWithDropout(4), nn.Dropout(0.1)),
+        (6,),
+        r"dropout within 1 cannot be sampled: the layer has running statistics",
+    ),
+    "written parameter": (
+        with_teacher(),
+        (6,),
+        r"1.teacher, sampling 1.teacher changes while the model runs",
+    ),
+    "remembers": (function(remembers), (6,), r"remembers what it was asked before"),
+    "one name": (
+        Named(
+            lambda self, x: self.get_submodule("d:1")(self.get_submodule("d")(self.get_submodule("d")(x))),
+            **{"d": nn.Dropout(0.5), "d:1": nn.Dropout(0.5)},
+        ),
+        (6,),
+        r"two dropout calls have one name: d, d:1, d:1",
+    ),
+    "raises": (
+        nn.Linear(7, 2),
+        (6,),
+        r"the model failed on made-up rows of shape \[6\] .*: RuntimeError: mat1",
+    ),
+    "integers": (function(lambda _self, x: x.long()), (6,), r"must be floating point, and is torch.int64"),
+    "too many dimensions": (function(lambda _self, x: x[:, :, None]), (6,), r"5 rows gave \[5, 4, 1\]"),
+    "rows lost": (function(lambda _self, x: x.sum(0)), (6,), r"5 rows gave \[4\]"),
+}
+
+
+@pytest.mark.parametrize("case", sorted(REFUSED))
+def test_what_cannot_be_served_correctly_is_refused_by_name(case: str) -> None:
+    model, shape, message = REFUSED[case]
+    with pytest.raises(ModelRefused, match=message):
+        Engine(model, [list(shape)], [torch.float32])
