@@ -7,128 +7,84 @@ of the Monte Carlo standard error: speed that moves the answer is no speed.
 
 import argparse
 import platform
+import resource
+import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from time import perf_counter
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from works import WORKS, Work  # the folder of a script is on its path
+
+from service.errors import ModelError
 from service.sampling.engine import Engine
-from service.sampling.plans import LOOP, VMAP, Plan
+from service.sampling.executor import Usual
+from service.sampling.memory import keep_freed_memory
+from service.sampling.precision import has_bfloat16, shares
 
 SEED = 0
-
-
-@dataclass(frozen=True)
-class Work:
-    """One thing to measure.
-
-    Args:
-        name: for the table.
-        network: builds it.
-        row_shape: of its input.
-        rows: of the request.
-        samples: of the request.
-    """
-
-    name: str
-    network: Callable[[], nn.Module]
-    row_shape: tuple[int, ...]
-    rows: int
-    samples: int = 50
-
-
-def mlp() -> nn.Module:
-    """784-1024-1024-10, rate 0.5."""
-    return nn.Sequential(
-        nn.Linear(784, 1024),
-        nn.ReLU(),
-        nn.Dropout(0.5),
-        nn.Linear(1024, 1024),
-        nn.ReLU(),
-        nn.Dropout(0.5),
-        nn.Linear(1024, 10),
-    )
-
-
-def cnn() -> nn.Module:
-    """Three convolutions over 3×32×32, spatial dropout after the later two, a head with dropout."""
-    return nn.Sequential(
-        *_block(3, 32, 0.0),
-        *_block(32, 64, 0.1),
-        *_block(64, 128, 0.2),
-        nn.Flatten(),
-        nn.Linear(128 * 16, 256),
-        nn.ReLU(),
-        nn.Dropout(0.5),
-        nn.Linear(256, 10),
-    )
-
-
-def cnn_head_only() -> nn.Module:
-    """The same, dropping in the head alone."""
-    network = cnn()
-    for module in network.modules():
-        if isinstance(module, nn.Dropout2d):
-            module.p = 0.0
-    return network
-
-
-def _block(before: int, after: int, rate: float) -> list[nn.Module]:
-    return [
-        nn.Conv2d(before, after, 3, padding=1),
-        nn.BatchNorm2d(after),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Dropout2d(rate),
-    ]
-
-
-WORKS = (
-    Work("MLP, 1 row", mlp, (784,), 1),
-    Work("MLP, 32 rows", mlp, (784,), 32),
-    Work("MLP, 256 rows", mlp, (784,), 256),
-    Work("CNN, 1 row", cnn, (3, 32, 32), 1),
-    Work("CNN, 16 rows", cnn, (3, 32, 32), 16),
-    Work("CNN, head only, 16 rows", cnn_head_only, (3, 32, 32), 16),
-)
+_MEMORY_WORK = 1  # the MLP with 32 rows
 
 
 def measure(work: Work, repeats: int, device: str) -> list[str]:
     """Measure one work; gives the lines of the table."""
+    engine = _engine(work, device)
     torch.manual_seed(SEED)
-    engine = Engine(work.network(), [work.row_shape], [torch.float32], device=device)
-    plain = _train_mode(work.network()).to(device)
-    rows = torch.randn(work.rows, *work.row_shape, device=device)
+    plain, rows = _train_mode(work.network()).to(device), work.inputs().to(device)
+    compiled = _compile(engine, rows, work)
     ways: dict[str, Callable[[], Tensor]] = {
         "one prediction": lambda: engine.predict((rows,)),
         "naive loop": lambda: _naive(plain, rows, work.samples),
-        "loop": lambda: _sampled(engine, rows, work.samples, LOOP),
-        "vmap": lambda: _sampled(engine, rows, work.samples, VMAP),
-        "as chosen": lambda: _sampled(engine, rows, work.samples, None),
     }
-    seconds = _in_turns(list(ways.values()), repeats)
-    prediction, naive = seconds[0], seconds[1]
+    for plan in engine.plans.by_rows[1] if engine.plans else ():
+        ways[plan] = lambda plan=plan: _sampled(engine, rows, work.samples, plan)
+    ways["as chosen" + compiled] = lambda: _sampled(engine, rows, work.samples, None)
+    seconds = dict(zip(ways, _in_turns(list(ways.values()), repeats), strict=True))
     reference = ways["loop"]()
-    lines = []
-    for (name, run), took in zip(ways.items(), seconds, strict=True):
-        deviation = _deviation(run(), reference) if name in ("loop", "vmap", "as chosen") else ""
-        cells = [
-            work.name,
-            name,
-            f"{took * 1e3:.2f}",
-            f"{naive / took:.1f}",
-            f"{took / prediction:.1f}",
-            deviation,
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
+    return [_line(work, name, run, seconds, reference) for name, run in ways.items()]
+
+
+def _line(
+    work: Work, name: str, run: Callable[[], Tensor], seconds: dict[str, float], reference: Tensor
+) -> str:
+    took = seconds[name]
+    off = ""
+    if name not in ("one prediction", "naive loop"):
+        off = "{:.1e}, {:.1e}".format(*shares(reference, run()))
+    times = (
+        f"{took * 1e3:.2f}",
+        f"{seconds['naive loop'] / took:.1f}",
+        f"{took / seconds['one prediction']:.2f}",
+    )
+    return f"| {' | '.join([work.name, name, *times, off])} |"
+
+
+def _engine(work: Work, device: str) -> Engine:
+    torch.manual_seed(SEED)
+    return Engine(
+        work.network(),
+        [work.row_shape],
+        [work.dtype],
+        device=device,
+        ranges=[work.range],
+        usual=Usual(SEED, work.samples),
+    )
+
+
+def _compile(engine: Engine, rows: Tensor, work: Work) -> str:
+    """Compile as a server does once such requests have run for a while; says so, if code came of it."""
+    try:
+        engine.compile((rows,), SEED, work.samples)
+    except ModelError:
+        return ""
+    return ", compiled"
 
 
 @torch.inference_mode()
@@ -139,23 +95,16 @@ def _naive(network: nn.Module, rows: Tensor, samples: int) -> Tensor:
 def _train_mode(network: nn.Module) -> nn.Module:
     network.train()
     for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, _NormBase):
             module.eval()
     return network
 
 
-def _sampled(engine: Engine, rows: Tensor, samples: int, plan: Plan | None) -> Tensor:
+def _sampled(engine: Engine, rows: Tensor, samples: int, plan: str | None) -> Tensor:
     return torch.cat(list(engine.samples((rows,), SEED, range(samples), plan)))
 
 
-def _deviation(samples: Tensor, reference: Tensor) -> str:
-    """Compare means, as a share of the standard error of the mean: mean and maximum over rows and outputs."""
-    error = reference.double().std(0) / len(reference) ** 0.5
-    shares = (samples.double().mean(0) - reference.double().mean(0)).abs() / error
-    return f"{shares.mean().item():.1e}, {shares.max().item():.1e}"
-
-
-def _in_turns(ways: list[Callable[[], Tensor]], repeats: int) -> list[float]:
+def _in_turns(ways: Sequence[Callable[[], Tensor]], repeats: int) -> list[float]:
     times: list[list[float]] = [[] for _ in ways]
     for turn in range(repeats + 1):
         for way, taken in zip(ways, times, strict=True):
@@ -172,23 +121,56 @@ def _synchronize() -> None:
         torch.cuda.synchronize()
 
 
+def peak_memory(samples: int) -> None:
+    """Print the peak of resident memory, in MB, of a request whose moments are streamed."""
+    work = WORKS[_MEMORY_WORK]
+    engine, rows = _engine(work, "cpu"), work.inputs()
+    total = torch.zeros(())
+    for chunk in engine.samples((rows,), SEED, range(samples)):
+        total += chunk.sum()
+    print(round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+
+
+def _peaks() -> list[str]:
+    """Measure peaks in processes of their own."""
+    peaks = {}
+    for samples in (50, 5000):
+        done = subprocess.run(
+            [sys.executable, __file__, "--peak", str(samples)], capture_output=True, text=True, check=True
+        )
+        peaks[samples] = int(done.stdout)
+    return [f"| {samples} | {peak} | {peak / peaks[50]:.2f} |" for samples, peak in peaks.items()]
+
+
 def _machine(device: str) -> str:
     name = torch.cuda.get_device_name() if device.startswith("cuda") else platform.processor() or "CPU"
-    return f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    low = "with" if has_bfloat16(torch.device(device)) else "without"
+    return f"{name}, {torch.get_num_threads()} threads, {low} bfloat16 arithmetic, torch {torch.__version__}"
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--repeats", type=int, default=7, help="of each way; the median is shown")
     options.add_argument("--device", default="cpu")
+    options.add_argument(
+        "--works", type=int, nargs="*", help="numbers of works to run, from 0; all if left out"
+    )
+    options.add_argument("--peak", type=int, help=argparse.SUPPRESS)
     given = options.parse_args()
+    keep_freed_memory()
+    if given.peak:
+        peak_memory(given.peak)
+        return
     print(_machine(given.device), file=sys.stderr)
     print("| work | way | ms | × naive | predictions | off by, of a standard error |")
     print("|---|---|---|---|---|---|")
-    for work in WORKS:
+    chosen = WORKS if given.works is None else [WORKS[number] for number in given.works]
+    for work in chosen:
         for line in measure(work, given.repeats, given.device):
             print(line, flush=True)
+    print("\n| samples | peak MB | ratio |\n|---|---|---|")
+    print("\n".join(_peaks()))
 
 
 if __name__ == "__main__":

@@ -52,6 +52,7 @@ class Execution:
             "machine": _processor(self.device),
             "threads": str(torch.get_num_threads()),
             "device": self.device,
+            "plan": self.plan,
             "precision": self.precision,
             "torch": str(torch.__version__),
             "unsure": __version__,

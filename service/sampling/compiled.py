@@ -116,7 +116,8 @@ class Compiled:
         key = self.key(work)
         assert key is not None  # noqa: S101  # such work is not taken
         padded = tuple(_padded(tensor, key.rows) for tensor in work.inputs)
-        return self._codes[key].run(padded, self._bases[key.base].batch(work))[:, : work.rows]
+        outputs = self._codes[key].run(padded, self._bases[key.base].batch(work))[:, : work.rows]
+        return outputs.clone() if outputs.is_cuda else outputs  # a CUDA graph writes to one place each time
 
     def note(self, work: Work, seconds: float) -> None:
         """Learn how long some work took without compiled code; makes code once that is long enough."""

@@ -121,7 +121,8 @@ class Executor:
             self.choice = known
         else:
             samples, seconds = self._usual.samples, self._budgets.measuring_seconds
-            self.choice = choose_plans(self._able(layout, example), run, samples, seconds)
+            able = self._able(layout, example)
+            self.choice = choose_plans(able, run, samples, seconds, self._pinned.plan)
         bases = {name: plan for name, plan in self._plans.items() if isinstance(plan, Vmap)}
         after = self._budgets.compiling_after_seconds
         self.compiled = Compiled(bases, self._plans[LOOP], self._measured_ranking, after)

@@ -47,7 +47,9 @@ class PlanChoice:
         return self.by_rows[max(measured for measured in self.by_rows if measured <= max(rows, 1))]
 
 
-def choose_plans(plans: Sequence[str], run: Run, samples: int, budget_seconds: float) -> PlanChoice:
+def choose_plans(
+    plans: Sequence[str], run: Run, samples: int, budget_seconds: float, pinned: str | None
+) -> PlanChoice:
     """Verify and measure.
 
     Args:
@@ -56,6 +58,7 @@ def choose_plans(plans: Sequence[str], run: Run, samples: int, budget_seconds: f
         samples: of a usual request.
         budget_seconds: about how long measuring may take; what is too slow to measure keeps the order found
             for fewer rows.
+        pinned: a plan that goes before all others without measuring, if it can run the model.
     """
     own = [plan for plan in plans if not plan.endswith(LOW)]
     refused = differences(own, run, _VERIFIED_ROWS, _VERIFIED_SAMPLES)
@@ -64,6 +67,9 @@ def choose_plans(plans: Sequence[str], run: Run, samples: int, budget_seconds: f
     left = [plan for plan in plans if plan not in refused]
     if left == [LOOP]:
         return PlanChoice({1: (LOOP,)}, {}, refused, samples, moved)
+    if pinned in left:
+        order = sorted(left, key=lambda plan: (plan != pinned, plan == LOOP))
+        return PlanChoice({1: tuple(order)}, {}, refused, samples, moved)
     seconds: dict[tuple[str, int], float] = {}
     by_rows: dict[int, tuple[str, ...]] = {}
     clock = _Clock(run, samples, budget_seconds)

@@ -240,7 +240,7 @@ def test_the_highest_version_serves_and_the_others_by_number(repository: Reposit
 def test_models_are_described(repository: Repository, serve: Serve) -> None:
     repository.add("one", version=3)
     repository.add("two", policy={"measure": "nothing", "threshold": 1})
-    client = serve()
+    client = serve(plan="auto")
     assert client.get("/v1/models").json() == {
         "models": [
             {"name": "one", "state": "ready", "versions": ["3"], "task": "classification"},

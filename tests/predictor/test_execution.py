@@ -120,3 +120,5 @@ def test_a_pinned_plan_runs_first(folder: Path) -> None:
     layout = model.engine._layout(((6,),))
     assert model.engine._executor.ranking(layout, 1)[0] == "fold"
     assert model.engine._executor.ranking(layout, 500)[0] == "fold"
+    assert model.engine.plans is not None
+    assert not model.engine.plans.seconds  # nothing was measured
