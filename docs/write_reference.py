@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from service.api.failures import FAILURES
-from service.settings import settings_table
+from service.settings import Setting, settings_table
 from service.telemetry.metrics import Telemetry
 from service.uncertainty.scores import score_names
 
@@ -15,7 +15,7 @@ FOLDER = Path(__file__).parent / "reference"
 def settings() -> str:
     """Document every setting."""
     rows = [
-        (f"`{one.variable}`", f"`{one.option}`", f"`{one.default}`", one.described.text)
+        (f"`{one.variable}`", f"`{one.option}`", f"`{one.default}`", _meaning(one))
         for one in settings_table()
     ]
     return _page(
@@ -24,6 +24,11 @@ def settings() -> str:
         ("variable", "option", "default", "meaning"),
         rows,
     )
+
+
+def _meaning(setting: Setting) -> str:
+    choices = ", ".join(setting.described.choices)
+    return f"{setting.described.text} One of {choices}." if choices else setting.described.text
 
 
 def errors() -> str:

@@ -15,10 +15,9 @@ from starlette.applications import Starlette
 from service.api.application import api
 from service.errors import UnsureError
 from service.predictor.catalogue import Catalogue
-from service.predictor.execution import AUTO, FLOAT32, Execution
+from service.predictor.execution import Execution
 from service.predictor.predictor import Predictor
 from service.sampling.memory import keep_freed_memory
-from service.sampling.names import PLANS
 from service.scheduling.scheduler import Scheduler
 from service.settings import Settings
 from service.telemetry.metrics import Telemetry
@@ -44,8 +43,7 @@ def build(settings: Settings) -> Starlette:
     telemetry.built_with(torch.__version__)
     scheduler = Scheduler(settings.max_pending_rows, settings.deadline_seconds)
     telemetry.watch_pending_rows(lambda: scheduler.pending_rows)
-    execution = _execution(settings)
-    catalogue = Catalogue(settings.repository, settings.allowed_factories, execution, telemetry)
+    catalogue = Catalogue(settings.repository, settings.allowed_factories, execution(settings), telemetry)
     predictor = Predictor(catalogue, scheduler, telemetry, settings.max_sample_values)
 
     @asynccontextmanager
@@ -110,14 +108,12 @@ def _tell_loaded(loading: asyncio.Task[None]) -> None:
         log.critical("the models could not be loaded, and the server will never be ready: %s", failure)
 
 
-def _execution(settings: Settings) -> Execution:
-    """Check how models shall run."""
-    for name, given, known in (
-        ("plan", settings.plan, (AUTO, *PLANS)),
-        ("precision", settings.precision, (AUTO, FLOAT32)),
-    ):
-        if given not in known:
-            raise StartError(f"--{name} must be one of {', '.join(known)}, and is {given!r}")
+def execution(settings: Settings) -> Execution:
+    """Say how models shall run.
+
+    Raises:
+        StartError: the device is not there.
+    """
     device = _device(settings.device)
     return Execution(device, settings.plan, settings.precision, settings.compile_after_seconds)
 

@@ -2,7 +2,8 @@
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from service.errors import UnsureError
 from service.settings import Setting, Settings, settings_table
 
 _COMMANDS = "unsure.commands"  # the entry-point group by which other packages add commands
-_LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
 class Commands(click.Group):
@@ -46,8 +46,8 @@ def _option(setting: Setting) -> Callable[[Callable[..., None]], Callable[..., N
 
 
 def _type(setting: Setting) -> click.ParamType[Any]:
-    if setting.name == "log_level":
-        return click.Choice(_LOG_LEVELS, case_sensitive=False)
+    if setting.described.choices:
+        return click.Choice(setting.described.choices, case_sensitive=False)
     if setting.kind is Path:
         return click.Path(path_type=Path)
     if setting.kind is int:
@@ -67,15 +67,20 @@ def main() -> None:
     """The inference server that knows when its models don't know."""
 
 
-def with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command one option for each setting."""
-    for setting in reversed(settings_table()):
-        command = _option(setting)(command)
-    return command
+def with_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command one option for each of these settings; for all, if none is named."""
+
+    def decorated(command: Callable[..., None]) -> Callable[..., None]:
+        for setting in reversed(settings_table()):
+            if not names or setting.name in names:
+                command = _option(setting)(command)
+        return command
+
+    return decorated
 
 
 @main.command(epilog="Example: unsure serve --repository model_repository --port 9000")
-@with_settings
+@with_settings()
 def serve(**given: Any) -> None:
     """Serve the models of a repository by REST.
 
@@ -83,13 +88,42 @@ def serve(**given: Any) -> None:
     """
     from service import app  # torch takes seconds to import, and --help must not wait for it
 
-    settings = Settings(**given)
+    settings = _logging(Settings(**given))
+    with _told():
+        app.serve(settings)
+
+
+@main.command(epilog="Example: unsure inspect digits --repository model_repository")
+@click.argument("model")
+@click.option("--version", type=click.IntRange(1), help="Which version; the highest if left out.")
+@click.option("--json", "json_", is_flag=True, help="Print what GET /v1/models/MODEL/dropout answers.")
+@with_settings("repository", "factories", "device", "plan", "precision", "log_level")
+def inspect(model: str, version: int | None, json_: bool, **given: Any) -> None:
+    """Report the dropout of a model, and how its samples run.
+
+    MODEL is the name of a folder of the repository. The model is loaded and checked just as the server does.
+    """
+    from service import inspection  # as above
+
+    settings = _logging(Settings(**given))
+    with _told():
+        served = inspection.load(settings, model, version)
+        click.echo(inspection.as_json(served) if json_ else inspection.as_text(served))
+
+
+def _logging(settings: Settings) -> Settings:
     logging.basicConfig(
         stream=sys.stderr,
         level=settings.log_level.upper(),
         format="%(asctime)s %(levelname)s %(message)s",
     )
+    return settings
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """End with one sentence where an error is ours."""
     try:
-        app.serve(settings)
+        yield
     except UnsureError as cause:
         raise click.ClickException(str(cause)) from cause

@@ -17,11 +17,13 @@ class Described:
         text: for people.
         minimum: the least value of a number.
         maximum: the largest.
+        choices: all that it may be; empty for anything.
     """
 
     text: str
     minimum: float | None = None
     maximum: float | None = None
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,14 @@ class Settings:
         "auto"
     )
     plan: Annotated[
-        str, Described(f"How samples run wherever that can: {', '.join(PLANS)}; auto takes the fastest.")
+        str, Described("How samples run wherever that can; auto takes the fastest.", choices=("auto", *PLANS))
     ] = "auto"
     precision: Annotated[
         str,
-        Described("Of samples: float32; auto takes bfloat16 where that is fast and moves the mean little."),
+        Described(
+            "Of samples; auto takes bfloat16 where that is fast and moves the mean little.",
+            choices=("auto", "float32"),
+        ),
     ] = "auto"
     compile_after_seconds: Annotated[
         float,
@@ -58,9 +63,9 @@ class Settings:
     drain_seconds: Annotated[
         int, Described("How long accepted requests may take once the server is told to stop.", 0)
     ] = 30
-    log_level: Annotated[str, Described("Least severe messages logged: debug, info, warning, error.")] = (
-        "info"
-    )
+    log_level: Annotated[
+        str, Described("Least severe messages logged.", choices=("debug", "info", "warning", "error"))
+    ] = "info"
 
     @property
     def allowed_factories(self) -> tuple[str, ...]:

@@ -164,6 +164,11 @@ class Engine:
         return self._executor.choice
 
     @property
+    def parameters(self) -> int:
+        """How many numbers the model has learned."""
+        return sum(held.numel() for held in self._model.predicting.parameters())
+
+    @property
     def compiled(self) -> Mapping[Key, float]:
         """What there is compiled code for, and its time as a share of that of the plan it stands for."""
         return self._executor.compiled.ratios if self._executor.compiled else {}

@@ -28,14 +28,14 @@ class Plan(Protocol):
         """Run it, [samples, rows, …]."""
 
 
-class Loop:
-    """One pass a sample, masks written in: what every other plan is held against.
+class _OfModel:
+    """What plans of one model share.
 
     Args:
         model: to run.
     """
 
-    kind = "loop"
+    kind = ""
 
     def __init__(self, model: StochasticModel) -> None:
         self._model = model
@@ -44,6 +44,16 @@ class Loop:
     def takes(self, _work: Work) -> bool:
         """Take everything."""
         return True
+
+
+class Loop(_OfModel):
+    """One pass a sample, masks written in: what every other plan is held against.
+
+    Args:
+        model: to run.
+    """
+
+    kind = "loop"
 
     def sample_row_bytes(self, layout: Layout) -> int:
         """Tell what one row of one more sample adds to the largest tensor."""
@@ -63,7 +73,7 @@ class Loop:
         return output
 
 
-class Vmap:
+class Vmap(_OfModel):
     """All samples in one pass, batched over the masks alone: what lies before the first site runs once.
 
     Args:
@@ -71,14 +81,6 @@ class Vmap:
     """
 
     kind = "vmap"
-
-    def __init__(self, model: StochasticModel) -> None:
-        self._model = model
-        self.name = self.kind + model.suffix
-
-    def takes(self, _work: Work) -> bool:
-        """Take everything."""
-        return True
 
     def sample_row_bytes(self, layout: Layout) -> int:
         """Tell what one row of one more sample adds to the largest tensor."""
@@ -104,7 +106,7 @@ class Vmap:
         return output
 
 
-class Fold:
+class Fold(_OfModel):
     """Samples folded into the rows of one pass: for operations that vmap has no rule for.
 
     Args:
@@ -112,10 +114,6 @@ class Fold:
     """
 
     kind = "fold"
-
-    def __init__(self, model: StochasticModel) -> None:
-        self._model = model
-        self.name = self.kind + model.suffix
 
     def takes(self, work: Work) -> bool:
         """Take what has rows at every site: dropped weights have none to fold samples into."""

@@ -13,6 +13,7 @@ from repositories import Repository
 from servers import Serve
 
 from service.errors import ModelError
+from service.predictor.execution import Execution
 from service.predictor.inputs import InputReader
 from service.predictor.rows import Rows
 from service.predictor.served_model import Draw, ServedModel
@@ -65,7 +66,7 @@ def test_an_error_names_the_row_of_the_request() -> None:
 def served(repository: Repository, factory: str, **changes: Any) -> ServedModel:
     repository.add(factory=factory, input=SEQUENCE, **changes)
     folder = ModelFolder(repository.path / "small")
-    return ServedModel(folder.read(folder.manifest(), 1, ("networks",)), "cpu")
+    return ServedModel(folder.read(folder.manifest(), 1, ("networks",)), Execution())
 
 
 def values(lengths: Sequence[int]) -> list[Any]:

@@ -10,6 +10,7 @@ from networks import SeveralOutputs
 from repositories import Repository
 
 from service.errors import ModelRefused
+from service.predictor.execution import Execution
 from service.predictor.served_model import Draw, ServedModel, prepare
 from service.repository.folder import ModelFolder
 
@@ -23,7 +24,7 @@ LABELS = ["a", "b", "c"]
 def served(repository: Repository, **output: Any) -> ServedModel:
     repository.add(factory="several_outputs", input=INPUTS, output={"labels": LABELS, **output})
     folder = ModelFolder(repository.path / "small")
-    return prepare(folder.read(folder.manifest(), 1, ("networks",)), "cpu")
+    return prepare(folder.read(folder.manifest(), 1, ("networks",)), Execution())
 
 
 def test_inputs_and_the_output_are_those_of_the_names(repository: Repository) -> None:
