@@ -1,63 +1,28 @@
 """One version of a model, ready to answer."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from service.errors import LoadError, ManifestError, ModelError
 from service.flagging.policy import Policy
-from service.predictor.answers import QUANTILES, ClassPrediction, Identity, ValuePrediction
+from service.predictor.answers import ClassPrediction, Identity, Sampled, ValuePrediction
 from service.predictor.inputs import TORCH_DTYPES, InputReader
+from service.predictor.sampled_rows import Draw, Inputs, SampledRows
 from service.repository.folder import ReadModel
 from service.repository.manifest import Manifest
 from service.sampling.engine import Engine
 from service.uncertainty.classification import ClassificationMoments, probabilities
 from service.uncertainty.regression import RegressionMoments, values_and_noise
-from service.uncertainty.scores import Measures, score, score_names
+from service.uncertainty.scores import score_names
+from service.uncertainty.sequential import DEFAULT_ERROR, Rounds
 
 _PROBABILITY_ROUNDING = 1e-3
 
 Array = NDArray[Any]
-Inputs = tuple[Tensor, ...]
-
-
-@dataclass(frozen=True)
-class Draw:
-    """Which samples to run, and what to keep of them.
-
-    Args:
-        seed: which networks.
-        samples: how many.
-        outputs: whether to keep every sample's output.
-        quantiles: whether to compute quantiles over the samples.
-    """
-
-    seed: int
-    samples: int
-    outputs: bool
-    quantiles: bool
-
-
-@dataclass(frozen=True)
-class Sampled:
-    """What samples gave.
-
-    Args:
-        measures: of all rows.
-        scores: what the policy compares, [rows].
-        outputs: probabilities or values, [samples, rows, width], where kept.
-        quantiles: over the samples, by probability, [rows, width], where asked for.
-    """
-
-    measures: Measures
-    scores: Array
-    outputs: Array | None
-    quantiles: Mapping[float, Array] | None
 
 
 class ServedModel:
@@ -99,34 +64,33 @@ class ServedModel:
         )
 
     def sample(self, inputs: Inputs, draw: Draw, proceed: Callable[[], None]) -> Sampled:
-        """Run thinned networks on rows.
+        """Run thinned networks on rows, in rounds that settled rows leave.
 
         Args:
             inputs: the rows.
             draw: which samples.
             proceed: called before each chunk; raises where nobody waits any more.
         """
-        moments = self._moments()
-        kept: list[Tensor] = []
+        rows = SampledRows(len(inputs[0]), self._moments(), self.policy.measure, draw)
         proceed()
-        for outputs in self.engine.samples(inputs, draw.seed, range(draw.samples)):
-            self._check_probabilities(outputs)
-            moments.update(outputs)
-            if draw.outputs or draw.quantiles:
-                kept.append(self._shown(outputs).cpu())
-            proceed()
-        measures = moments.measures()
-        scores = score(measures, self.policy.measure)
-        for values in (*vars(measures).values(), scores):
-            if isinstance(values, np.ndarray):
-                _finite(values)
-        every = torch.cat(kept).numpy() if kept else None
-        return Sampled(
-            measures,
-            scores,
-            outputs=every if draw.outputs else None,
-            quantiles=_quantiles(every) if draw.quantiles and every is not None else None,
-        )
+        for start, end in draw.rounds.spans:
+            for outputs in self.engine.samples(rows.of(inputs), draw.seed, range(start, end)):
+                self._check_probabilities(outputs)
+                rows.update(outputs, self._shown)
+                proceed()
+            rows.end_round(start, end)
+            if not len(rows.pending):
+                break
+        return rows.sampled()
+
+    @property
+    def default_samples(self) -> int | Rounds:
+        """How many samples a request takes that does not say."""
+        samples = self.manifest.sampling.samples
+        if isinstance(samples, int):
+            return samples
+        error = DEFAULT_ERROR if samples.error is None else samples.error
+        return Rounds(samples.min, samples.max, error)
 
     @property
     def shown_width(self) -> int:
@@ -169,10 +133,6 @@ class ServedModel:
                 'output.activation is "none", but the model gives no probabilities: made-up rows gave '
                 f'{[round(value, 3) for value in given[0, :4].tolist()]}; if these are logits, say "softmax"'
             ) from cause
-
-
-def _quantiles(outputs: Array) -> dict[float, Array]:
-    return dict(zip(QUANTILES, np.quantile(outputs, QUANTILES, axis=0), strict=True))
 
 
 def _policy(manifest: Manifest, version: int) -> Policy:
