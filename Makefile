@@ -5,7 +5,7 @@ BIN := .venv/bin
 MARKER = $(UNSURE_REPOSITORY)/.training-demos
 
 .DEFAULT_GOAL := help
-.PHONY: help serve train-demos test check format reference bench-engine clean
+.PHONY: help serve train-demos test check format reference bench-engine bench-adaptive clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ reference: .venv/installed ## write docs/reference from the program
 
 bench-engine: .venv/installed ## measure the engine against the naive loop
 	@$(BIN)/python benchmarks/engine.py
+
+bench-adaptive: .venv/installed ## measure how many samples adaptive sampling takes
+	@$(BIN)/python benchmarks/adaptive.py
 
 clean: ## remove the environment and every cache; models stay
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

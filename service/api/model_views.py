@@ -4,8 +4,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from service.api.views import policy_view
-from service.api.wire import PolicyView
+from service.api.views import policy_view, samples_view
+from service.api.wire import AdaptiveSamples, PolicyView
 from service.predictor.catalogue import Entry, State
 from service.predictor.served_model import ServedModel
 from service.sampling.report import Finding, IdleDropout
@@ -46,7 +46,7 @@ class OutputView(Struct):
 class SamplingView(Struct):
     """How the model is sampled when a request does not say."""
 
-    samples: int
+    samples: int | AdaptiveSamples
     max_samples: int
     seed: int
 
@@ -161,7 +161,7 @@ def model_reply(entry: Entry, model: ServedModel) -> ModelReply:
         inputs=[TensorView(tensor.name, tensor.dtype, list(tensor.shape)) for tensor in manifest.input],
         output=OutputView(model.shown_width, list(manifest.output.labels), manifest.output.variance_head),
         sampling=SamplingView(
-            manifest.sampling.samples, manifest.sampling.max_samples, manifest.sampling.seed
+            samples_view(model.default_samples), manifest.sampling.max_samples, manifest.sampling.seed
         ),
         policy=policy_view(model.policy),
         plan=_plan_view(model),

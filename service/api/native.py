@@ -21,6 +21,7 @@ from service.api.model_views import (
 from service.api.operations import MODEL_ERRORS, Operation, model_paths
 from service.api.views import predict_reply, uncertainty_reply
 from service.api.wire import (
+    AdaptiveSamples,
     ClassPredictions,
     ClassUncertainties,
     PredictBody,
@@ -42,6 +43,7 @@ from service.predictor.answers import DETERMINISTIC, MC_DROPOUT, Question, Uncer
 from service.predictor.catalogue import Catalogue
 from service.predictor.predictor import Predictor
 from service.telemetry.metrics import Telemetry
+from service.uncertainty.sequential import Rounds
 
 _INFERENCE_ERRORS = (
     InvalidInput,
@@ -177,12 +179,18 @@ def _question(model: str, version: int | None, body: UncertaintyBody) -> Uncerta
         model,
         version,
         bytes(body.inputs),
-        samples=None if body.samples is UNSET else body.samples,
+        samples=_samples(body.samples),
         seed=_seed(body.seed),
         threshold=None if body.threshold is UNSET else body.threshold,
         include_samples="samples" in body.include,
         include_quantiles="quantiles" in body.include,
     )
+
+
+def _samples(given: int | AdaptiveSamples | UnsetType) -> int | Rounds | None:
+    if isinstance(given, AdaptiveSamples):
+        return Rounds(given.min, given.max, given.error)
+    return None if given is UNSET else given
 
 
 def _seed(given: int | UnsetType | None) -> int | Literal["fresh"] | None:

@@ -6,6 +6,7 @@ from typing import Any
 from msgspec import UNSET, UnsetType
 
 from service.api.wire import (
+    AdaptiveSamples,
     ClassPredictions,
     ClassRow,
     ClassUncertainties,
@@ -26,11 +27,13 @@ from service.predictor.answers import (
     ClassPrediction,
     Identity,
     PredictionAnswer,
+    Sampled,
     UncertaintyAnswer,
     ValuePrediction,
 )
 from service.uncertainty.classification import ClassificationMeasures
 from service.uncertainty.regression import INTERVAL_LEVEL, RegressionMeasures
+from service.uncertainty.sequential import Rounds
 
 
 def predict_reply(answer: PredictionAnswer, request_id: str) -> ClassPredictions | ValuePredictions:
@@ -45,14 +48,28 @@ def predict_reply(answer: PredictionAnswer, request_id: str) -> ClassPredictions
 def uncertainty_reply(answer: UncertaintyAnswer, request_id: str) -> ClassUncertainties | ValueUncertainties:
     """Show Monte Carlo results."""
     head = _head(answer.identity, MC_DROPOUT, request_id)
-    head |= {"seed": answer.seed, "policy": policy_view(answer.policy)}
-    if isinstance(answer.measures, ClassificationMeasures):
-        return ClassUncertainties(results=_class_results(answer.measures, answer), **head)
-    return ValueUncertainties(results=_value_results(answer.measures, answer), **head)
+    head |= {
+        "seed": answer.seed,
+        "samples": _rounds_view(answer.rounds),
+        "policy": policy_view(answer.policy),
+    }
+    measures = answer.sampled.measures
+    if isinstance(measures, ClassificationMeasures):
+        return ClassUncertainties(results=_class_results(measures, answer), **head)
+    return ValueUncertainties(results=_value_results(measures, answer), **head)
 
 
 def _head(identity: Identity, mode: str, request_id: str) -> dict[str, Any]:
     return {"model": identity.model, "version": identity.version, "mode": mode, "request_id": request_id}
+
+
+def samples_view(samples: int | Rounds) -> int | AdaptiveSamples:
+    """Show how many samples there are, or may be."""
+    return samples if isinstance(samples, int) else _rounds_view(samples)
+
+
+def _rounds_view(rounds: Rounds) -> AdaptiveSamples:
+    return AdaptiveSamples(rounds.minimum, rounds.maximum, rounds.error)
 
 
 def policy_view(policy: Policy) -> PolicyView:
@@ -132,10 +149,16 @@ def _rows(columns: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
 
 def _rests(answer: UncertaintyAnswer) -> Iterable[dict[str, Any]]:
     """What both tasks show of a row."""
-    outputs, quantiles = _sample_outputs(answer), _quantiles(answer)
+    sampled = answer.sampled
+    outputs, quantiles = _sample_outputs(sampled), _quantiles(sampled)
+    columns = {
+        "samples": sampled.measures.samples,
+        "score_standard_error": sampled.standard_errors,
+        "settled": sampled.settled,
+    }
     return (
         {
-            "samples": answer.measures.samples,
+            **counts,
             "score": flag.score,
             "low_confidence": flag.low_confidence,
             "reasons": [ReasonView(reason.code, reason.message) for reason in flag.reasons],
@@ -143,19 +166,19 @@ def _rests(answer: UncertaintyAnswer) -> Iterable[dict[str, Any]]:
             "sample_outputs": outputs(row),
             "quantiles": quantiles(row),
         }
-        for row, flag in enumerate(answer.flags)
+        for row, (flag, counts) in enumerate(zip(answer.flags, _rows(columns), strict=True))
     )
 
 
-def _sample_outputs(answer: UncertaintyAnswer) -> Callable[[int], list[list[float]] | UnsetType]:
-    outputs = answer.sample_outputs
+def _sample_outputs(sampled: Sampled) -> Callable[[int], list[list[float]] | UnsetType]:
+    outputs = sampled.outputs
     if outputs is None:
         return lambda _: UNSET
-    return lambda row: outputs[:, row].tolist()
+    return lambda row: outputs[row].tolist()
 
 
-def _quantiles(answer: UncertaintyAnswer) -> Callable[[int], Quantiles | UnsetType]:
-    quantiles = answer.quantiles
+def _quantiles(sampled: Sampled) -> Callable[[int], Quantiles | UnsetType]:
+    quantiles = sampled.quantiles
     if quantiles is None:
         return lambda _: UNSET
     return lambda row: Quantiles(*(values[row].tolist() for values in quantiles.values()))

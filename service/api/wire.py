@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
+from service.uncertainty.sequential import DEFAULT_ERROR
+
 Numbers = list[float]
 
 
@@ -23,13 +25,28 @@ class PredictBody(Struct, forbid_unknown_fields=True):
     inputs: Inputs
 
 
+class AdaptiveSamples(Struct, forbid_unknown_fields=True):
+    """As many samples as a row's flag needs."""
+
+    min: Annotated[int, Meta(description="The fewest, from 2.")]
+    max: Annotated[int, Meta(description="The most, up to the model's max_samples.")]
+    error: Annotated[
+        float,
+        Meta(description="Probability of a settled flag that endless samples would turn, 1e-6 to 0.25."),
+    ] = DEFAULT_ERROR
+
+
 class UncertaintyBody(Struct, forbid_unknown_fields=True):
     """A request for Monte Carlo samples; what is left out takes the model's default."""
 
     inputs: Inputs
-    samples: Annotated[int, Meta(description="How many, from 2 to the model's max_samples.")] | UnsetType = (
-        UNSET
-    )
+    samples: (
+        Annotated[
+            int | AdaptiveSamples,
+            Meta(description="How many, from 2 to the model's max_samples; or as many as each row needs."),
+        ]
+        | UnsetType
+    ) = UNSET
     seed: (
         Annotated[int, Meta(description="Which thinned networks, 0 to 2**64 - 1; null for fresh ones.")]
         | UnsetType
@@ -110,8 +127,13 @@ class ClassUncertainty(Struct):
     expected_entropy: float
     mutual_information: float
     variation_ratio: float
-    samples: int
+    samples: Annotated[int, Meta(description="How many the row took.")]
     score: float
+    score_standard_error: Annotated[float, Meta(description="Monte Carlo standard error of `score`.")]
+    settled: Annotated[
+        bool,
+        Meta(description="Whether endless samples would flag the row alike, but for `samples.error`."),
+    ]
     low_confidence: bool
     reasons: list[ReasonView]
     review_id: str | None
@@ -128,8 +150,13 @@ class ValueUncertainty(Struct):
     total_variance: Numbers
     standard_error: Numbers
     interval: Interval
-    samples: int
+    samples: Annotated[int, Meta(description="How many the row took.")]
     score: float
+    score_standard_error: Annotated[float, Meta(description="Monte Carlo standard error of `score`.")]
+    settled: Annotated[
+        bool,
+        Meta(description="Whether endless samples would flag the row alike, but for `samples.error`."),
+    ]
     low_confidence: bool
     reasons: list[ReasonView]
     review_id: str | None
@@ -162,6 +189,9 @@ class UncertaintyReply(Reply, kw_only=True):
     """What every Monte Carlo answer says of itself."""
 
     seed: int
+    samples: Annotated[
+        AdaptiveSamples, Meta(description="What each row could take; min and max of a fixed number are one.")
+    ]
     policy: PolicyView
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from service.flagging.policy import Flag, Policy
 from service.uncertainty.classification import ClassificationMeasures
 from service.uncertainty.regression import RegressionMeasures
+from service.uncertainty.sequential import Rounds
 
 Array = NDArray[np.float64]
+Measures = ClassificationMeasures | RegressionMeasures
 
 DETERMINISTIC = "deterministic"
 MC_DROPOUT = "mc_dropout"
@@ -39,14 +41,14 @@ class UncertaintyQuestion(Question):
     """A request for samples; None takes the model's default.
 
     Args:
-        samples: how many.
+        samples: how many, or from how many to how many.
         seed: which thinned networks; "fresh" for new ones.
         threshold: of this request's own.
         include_samples: whether to give every sample's output.
         include_quantiles: whether to give quantiles over the samples.
     """
 
-    samples: int | None = None
+    samples: int | Rounds | None = None
     seed: int | Literal["fresh"] | None = None
     threshold: float | None = None
     include_samples: bool = False
@@ -96,23 +98,42 @@ class PredictionAnswer:
 
 
 @dataclass(frozen=True)
+class Sampled:
+    """What samples gave.
+
+    Args:
+        measures: of all rows.
+        scores: what the policy compares, [rows].
+        standard_errors: of the scores, [rows].
+        settled: whether more samples would leave the flag as it is, [rows].
+        outputs: probabilities or values of each row, [samples of the row, width], where kept.
+        quantiles: over the samples, by probability, [rows, width], where asked for.
+    """
+
+    measures: Measures
+    scores: Array
+    standard_errors: Array
+    settled: NDArray[np.bool_]
+    outputs: list[Array] | None
+    quantiles: Mapping[float, Array] | None
+
+
+@dataclass(frozen=True)
 class UncertaintyAnswer:
     """The answer of many thinned networks.
 
     Args:
         identity: which model.
         seed: which thinned networks.
+        rounds: how many samples a row could take.
         policy: what decided.
-        measures: of all rows.
         flags: one a row.
-        sample_outputs: probabilities or values, [samples, rows, width], where asked for.
-        quantiles: by probability, [rows, width], where asked for.
+        sampled: what the samples gave.
     """
 
     identity: Identity
     seed: int
+    rounds: Rounds
     policy: Policy
-    measures: ClassificationMeasures | RegressionMeasures
     flags: list[Flag]
-    sample_outputs: NDArray[Any] | None
-    quantiles: Mapping[float, Array] | None
+    sampled: Sampled

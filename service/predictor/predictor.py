@@ -18,17 +18,21 @@ from service.predictor.answers import (
     MC_DROPOUT,
     PredictionAnswer,
     Question,
+    Sampled,
     UncertaintyAnswer,
     UncertaintyQuestion,
 )
 from service.predictor.catalogue import Catalogue
-from service.predictor.served_model import Draw, ServedModel
+from service.predictor.sampled_rows import Draw
+from service.predictor.served_model import ServedModel
 from service.scheduling.scheduler import Caller, Scheduler
 from service.telemetry.metrics import Telemetry
+from service.uncertainty.sequential import Rounds
 
 Result = TypeVar("Result")
 
 MIN_SAMPLES = 2  # a variance takes two
+MIN_ERROR, MAX_ERROR = 1e-6, 0.25  # of a settled flag
 
 
 class Predictor:
@@ -60,41 +64,42 @@ class Predictor:
         """Answer with many thinned networks."""
         model = self._catalogue.find(question.model, question.version)
         rows = model.inputs.read(question.inputs)
-        draw = self._draw(question, model, len(rows))
         policy = model.policy if question.threshold is None else model.policy.overridden(question.threshold)
+        draw = self._draw(question, model, len(rows), policy.threshold)
         sampled = await self._run(
             model, MC_DROPOUT, len(rows), lambda caller: model.sample(rows, draw, caller.check)
         )
         flags = policy.decide(sampled.scores.tolist())
-        self._count(model, draw, flags)
+        self._count(model, sampled, flags)
         return UncertaintyAnswer(
             identity=model.identity,
             seed=draw.seed,
+            rounds=draw.rounds,
             policy=policy,
-            measures=sampled.measures,
             flags=flags,
-            sample_outputs=sampled.outputs,
-            quantiles=sampled.quantiles,
+            sampled=sampled,
         )
 
-    def _draw(self, question: UncertaintyQuestion, model: ServedModel, rows: int) -> Draw:
+    def _draw(self, question: UncertaintyQuestion, model: ServedModel, rows: int, threshold: float) -> Draw:
         """Decide which samples to run, or refuse."""
         sampling = model.manifest.sampling
         if not model.engine.report.can_sample:
             raise NoDropout(f"model {question.model} has no dropout to sample; ask it to predict instead")
-        samples = sampling.samples if question.samples is None else question.samples
-        if not MIN_SAMPLES <= samples <= sampling.max_samples:
-            raise InvalidInput(
-                f"samples must be from {MIN_SAMPLES} to {sampling.max_samples}, and is {samples}"
-            )
-        values = rows * samples * model.shown_width
+        rounds = _rounds(model.default_samples if question.samples is None else question.samples)
+        _check_rounds(rounds, sampling.max_samples)
+        values = rows * rounds.maximum * model.shown_width
         if (question.include_samples or question.include_quantiles) and values > self._max_sample_values:
             raise InvalidInput(
-                f"include: {rows} rows of {samples} samples make {values} numbers, more than the "
+                f"include: {rows} rows of {rounds.maximum} samples make {values} numbers, more than the "
                 f"{self._max_sample_values} allowed; ask for fewer rows or samples"
             )
-        seed = _seed(question, sampling.seed)
-        return Draw(seed, samples, outputs=question.include_samples, quantiles=question.include_quantiles)
+        return Draw(
+            _seed(question, sampling.seed),
+            rounds,
+            threshold,
+            outputs=question.include_samples,
+            quantiles=question.include_quantiles,
+        )
 
     async def _run(
         self, model: ServedModel, mode: str, rows: int, work: Callable[[Caller], Result]
@@ -113,10 +118,34 @@ class Predictor:
         )
         return done.result
 
-    def _count(self, model: ServedModel, draw: Draw, flags: Sequence[Flag]) -> None:
-        self._telemetry.sampled(*model.identity.key, len(flags) * draw.samples)
+    def _count(self, model: ServedModel, sampled: Sampled, flags: Sequence[Flag]) -> None:
+        self._telemetry.sampled(*model.identity.key, int(sampled.measures.samples.sum()))
         for flag in flags:
             self._telemetry.decided(*model.identity.key, flag.score, [reason.code for reason in flag.reasons])
+
+
+def _check_rounds(rounds: Rounds, max_samples: int) -> None:
+    """Refuse what cannot be sampled.
+
+    Raises:
+        InvalidInput: the text names the field, its limits and its value.
+    """
+    fixed = rounds.minimum == rounds.maximum
+    first, last = ("samples", "samples") if fixed else ("samples.min", "samples.max")
+    if not MIN_SAMPLES <= rounds.maximum <= max_samples:
+        raise InvalidInput(f"{last} must be from {MIN_SAMPLES} to {max_samples}, and is {rounds.maximum}")
+    if not MIN_SAMPLES <= rounds.minimum <= rounds.maximum:
+        raise InvalidInput(
+            f"{first} must be from {MIN_SAMPLES} to {last}, {rounds.maximum}, and is {rounds.minimum}"
+        )
+    if not MIN_ERROR <= rounds.error <= MAX_ERROR:
+        raise InvalidInput(
+            f"samples.error must be from {MIN_ERROR:g} to {MAX_ERROR}, and is {rounds.error:g}"
+        )
+
+
+def _rounds(samples: int | Rounds) -> Rounds:
+    return samples if isinstance(samples, Rounds) else Rounds(samples, samples)
 
 
 def _seed(question: UncertaintyQuestion, default: int) -> int:

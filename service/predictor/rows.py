@@ -68,15 +68,14 @@ class Rows:
             except ModelError as cause:
                 raise cause.renumbered(group.numbers) from cause
 
-    def in_order(self, parts: Sequence[Result], axis: int = 0) -> Result:
+    def in_order(self, parts: Sequence[Result]) -> Result:
         """Put what the groups gave together, in the order of the request.
 
         Args:
-            parts: one of each group: arrays, or dataclasses and dictionaries of such; anything else is taken
-                to be the same for all groups.
-            axis: which dimension of the arrays holds the rows.
+            parts: one of each group: arrays with rows first, lists with an entry a row, or dataclasses and
+                dictionaries of such; anything else is taken to be the same for all groups.
         """
-        return _joined(parts, self._order(), axis) if len(self.groups) > 1 else parts[0]
+        return _joined(parts, self._order()) if len(self.groups) > 1 else parts[0]
 
     def _order(self) -> Array:
         return np.argsort([number for group in self.groups for number in group.numbers])
@@ -88,15 +87,18 @@ def _group(numbers: Sequence[int], inputs: Sequence[Array | list[Array]]) -> Gro
     return Group(numbers, tuple(torch.from_numpy(array) for array in arrays))
 
 
-def _joined(parts: Sequence[Any], order: Array, axis: int) -> Any:
+def _joined(parts: Sequence[Any], order: Array) -> Any:
     first = parts[0]
     if isinstance(first, np.ndarray):
-        return np.concatenate(parts, axis).take(order, axis)
+        return np.concatenate(parts)[order]
+    if isinstance(first, list):
+        every = [one for part in parts for one in part]
+        return [every[index] for index in order]
     if isinstance(first, dict):
-        return {key: _joined([part[key] for part in parts], order, axis) for key in first}
+        return {key: _joined([part[key] for part in parts], order) for key in first}
     if is_dataclass(first) and not isinstance(first, type):
         names = [field.name for field in fields(first)]
         return type(first)(
-            **{name: _joined([getattr(part, name) for part in parts], order, axis) for name in names}
+            **{name: _joined([getattr(part, name) for part in parts], order) for name in names}
         )
     return first

@@ -1,20 +1,19 @@
 """One version of a model, ready to answer."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from service.errors import LoadError, ManifestError, ModelError
 from service.flagging.policy import Policy
-from service.predictor.answers import QUANTILES, ClassPrediction, Identity, ValuePrediction
+from service.predictor.answers import ClassPrediction, Identity, Sampled, ValuePrediction
 from service.predictor.execution import Execution, choice_of, findings_of
 from service.predictor.inputs import TORCH_DTYPES, InputReader
 from service.predictor.rows import Inputs, Rows
+from service.predictor.sampled_rows import Draw, SampledRows
 from service.repository.findings import read_findings, write_findings
 from service.repository.folder import ReadModel
 from service.repository.manifest import Manifest
@@ -22,45 +21,12 @@ from service.sampling.engine import Engine
 from service.sampling.executor import Usual
 from service.uncertainty.classification import ClassificationMoments, probabilities
 from service.uncertainty.regression import RegressionMoments, values_and_noise
-from service.uncertainty.scores import Measures, score, score_names
+from service.uncertainty.scores import score_names
+from service.uncertainty.sequential import DEFAULT_ERROR, Rounds
 
 _PROBABILITY_ROUNDING = 1e-3
 
 Array = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Draw:
-    """Which samples to run, and what to keep of them.
-
-    Args:
-        seed: which networks.
-        samples: how many.
-        outputs: whether to keep every sample's output.
-        quantiles: whether to compute quantiles over the samples.
-    """
-
-    seed: int
-    samples: int
-    outputs: bool
-    quantiles: bool
-
-
-@dataclass(frozen=True)
-class Sampled:
-    """What samples gave.
-
-    Args:
-        measures: of all rows.
-        scores: what the policy compares, [rows].
-        outputs: probabilities or values, [samples, rows, width], where kept.
-        quantiles: over the samples, by probability, [rows, width], where asked for.
-    """
-
-    measures: Measures
-    scores: Array
-    outputs: Array | None
-    quantiles: Mapping[float, Array] | None
 
 
 class ServedModel:
@@ -90,7 +56,7 @@ class ServedModel:
             device=execution.device,
             budgets=execution.budgets,
             ranges=[tensor.range for tensor in manifest.input],
-            usual=Usual(manifest.sampling.seed, manifest.sampling.samples),
+            usual=Usual(manifest.sampling.seed, manifest.sampling.most_samples),
             pinned=execution.pinned,
             known=choice_of(found) if found else None,
             names=[tensor.name for tensor in manifest.input],
@@ -112,10 +78,7 @@ class ServedModel:
             draw: which samples.
             proceed: called before each chunk; raises where nobody waits any more.
         """
-        parts = list(rows.run(lambda inputs: self._sample(inputs, draw, proceed)))
-        outputs = [part.outputs for part in parts]
-        joined = rows.in_order([replace(part, outputs=None) for part in parts])
-        return replace(joined, outputs=rows.in_order(outputs, axis=1))
+        return rows.in_order(list(rows.run(lambda inputs: self._sample(inputs, draw, proceed))))
 
     def _predict(self, inputs: Inputs) -> ClassPrediction | ValuePrediction:
         outputs = self.engine.predict(inputs)
@@ -128,27 +91,30 @@ class ServedModel:
         )
 
     def _sample(self, inputs: Inputs, draw: Draw, proceed: Callable[[], None]) -> Sampled:
-        moments = self._moments()
-        kept: list[Tensor] = []
+        """Run thinned networks on rows of one shape, in rounds that settled rows leave."""
+        rows = SampledRows(len(inputs[0]), self._moments(), self.policy.measure, draw)
         proceed()
-        for outputs in self.engine.samples(inputs, draw.seed, range(draw.samples)):
-            self._check_probabilities(outputs)
-            moments.update(outputs)
-            if draw.outputs or draw.quantiles:
-                kept.append(self._shown(outputs).cpu())
-            proceed()
-        measures = moments.measures()
-        scores = score(measures, self.policy.measure)
-        for values in (*vars(measures).values(), scores):
-            if isinstance(values, np.ndarray):
-                _finite(values)
-        every = torch.cat(kept).numpy() if kept else None
-        return Sampled(
-            measures,
-            scores,
-            outputs=every if draw.outputs else None,
-            quantiles=_quantiles(every) if draw.quantiles and every is not None else None,
-        )
+        for start, end in draw.rounds.spans:
+            try:
+                for outputs in self.engine.samples(rows.of(inputs), draw.seed, range(start, end)):
+                    self._check_probabilities(outputs)
+                    rows.update(outputs, self._shown)
+                    proceed()
+            except ModelError as cause:
+                raise cause.renumbered(rows.pending.tolist()) from cause
+            rows.end_round(start, end)
+            if not len(rows.pending):
+                break
+        return rows.sampled()
+
+    @property
+    def default_samples(self) -> int | Rounds:
+        """How many samples a request takes that does not say."""
+        samples = self.manifest.sampling.samples
+        if isinstance(samples, int):
+            return samples
+        error = DEFAULT_ERROR if samples.error is None else samples.error
+        return Rounds(samples.min, samples.max, error)
 
     @property
     def shown_width(self) -> int:
@@ -191,10 +157,6 @@ class ServedModel:
                 'output.activation is "none", but the model gives no probabilities: made-up rows gave '
                 f'{[round(value, 3) for value in given[0, :4].tolist()]}; if these are logits, say "softmax"'
             ) from cause
-
-
-def _quantiles(outputs: Array) -> dict[float, Array]:
-    return dict(zip(QUANTILES, np.quantile(outputs, QUANTILES, axis=0), strict=True))
 
 
 def _policy(manifest: Manifest, version: int) -> Policy:

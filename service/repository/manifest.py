@@ -65,20 +65,39 @@ class OutputSpec(Struct, frozen=True, forbid_unknown_fields=True):
     variance_head: bool = False
 
 
+class AdaptiveSpec(Struct, frozen=True, forbid_unknown_fields=True):
+    """As many samples as a row's flag needs.
+
+    Args:
+        min: the fewest.
+        max: the most.
+        error: probability of a settled flag that endless samples would turn; left out, the usual one.
+    """
+
+    min: Annotated[int, Meta(ge=2)]
+    max: Annotated[int, Meta(ge=2)]
+    error: Annotated[float, Meta(ge=1e-6, le=0.25)] | None = None
+
+
 class SamplingSpec(Struct, frozen=True, forbid_unknown_fields=True):
     """How the model is sampled when a request does not say.
 
     Args:
-        samples: how many.
+        samples: how many; a table for as many as each row needs.
         max_samples: the most a request may ask for.
         seed: which thinned networks, 0 to 2**64 - 1.
         sites: "all", "head", or shell patterns over module paths.
     """
 
-    samples: Annotated[int, Meta(ge=2)] = 50
+    samples: Annotated[int, Meta(ge=2)] | AdaptiveSpec = 50
     max_samples: Annotated[int, Meta(ge=2)] = 1000
     seed: Annotated[int, Meta(ge=0)] = 0
     sites: Literal["all", "head"] | tuple[str, ...] = "all"
+
+    @property
+    def most_samples(self) -> int:
+        """The most that a request which does not say takes."""
+        return self.samples if isinstance(self.samples, int) else self.samples.max
 
 
 class PolicySpec(Struct, frozen=True, forbid_unknown_fields=True):
@@ -159,7 +178,8 @@ def _rules(manifest: Manifest, folder: str) -> list[tuple[bool, str, str]]:
     classifies = manifest.task == "classification"
     names = [tensor.name for tensor in manifest.input]
     softmax = output.activation == "softmax"
-    too_many = f"{sampling.samples} is more than sampling.max_samples, {sampling.max_samples}"
+    fewest = sampling.samples if isinstance(sampling.samples, int) else sampling.samples.min
+    too_many = f"{sampling.most_samples} is more than sampling.max_samples, {sampling.max_samples}"
     return [
         (manifest.name != folder, "name", f"{manifest.name!r} must be the folder's name, {folder!r}"),
         (len(set(names)) < len(names), "input.name", f"each may stand once: {', '.join(names)}"),
@@ -170,7 +190,8 @@ def _rules(manifest: Manifest, folder: str) -> list[tuple[bool, str, str]]:
         (not classifies and bool(output.labels), "output.labels", "regression has none"),
         (not classifies and softmax, "output.activation", "softmax is for classification"),
         (classifies and output.variance_head, "output.variance_head", "is for regression"),
-        (sampling.samples > sampling.max_samples, "sampling.samples", too_many),
+        (sampling.most_samples > sampling.max_samples, "sampling.samples", too_many),
+        (fewest > sampling.most_samples, "sampling.samples", f"min {fewest} is more than max"),
         (sampling.seed > _LARGEST_SEED, "sampling.seed", f"{sampling.seed} is more than 2**64 - 1"),
         (sampling.sites == (), "sampling.sites", "an empty list samples nothing"),
         (not isfinite(threshold), "policy.threshold", f"{threshold} is not finite"),

@@ -18,34 +18,29 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from service.uncertainty.jackknife import Groups
 from service.uncertainty.moments import Moments
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class ClassificationMeasures:
-    """Measures of a batch. `classes` is the number of classes.
+class ClassStatistics:
+    """What scores of a classifier are made of; leading dimensions are those of the means behind it.
 
     Args:
         mean: p̄, [rows, classes].
-        variance: unbiased, of the probabilities, [rows, classes].
-        standard_error: of `mean`, [rows, classes].
         predictive_entropy: [rows], 0 to ln(classes).
         expected_entropy: [rows], 0 to `predictive_entropy`.
         mutual_information: [rows], 0 to `predictive_entropy`.
         variation_ratio: [rows], 0 to 1 - 1 / classes.
-        samples: T.
     """
 
     mean: Array
-    variance: Array
-    standard_error: Array
     predictive_entropy: Array
     expected_entropy: Array
     mutual_information: Array
     variation_ratio: Array
-    samples: int
 
     @property
     def class_index(self) -> NDArray[np.int64]:
@@ -58,43 +53,108 @@ class ClassificationMeasures:
         return np.asarray(self.mean.max(-1))
 
 
+@dataclass(frozen=True)
+class ClassificationMeasures(ClassStatistics):
+    """Measures of a batch. `classes` is the number of classes.
+
+    Args:
+        variance: unbiased, of the probabilities, [rows, classes].
+        standard_error: of `mean`, [rows, classes].
+        samples: T of each row, [rows].
+    """
+
+    variance: Array
+    standard_error: Array
+    samples: NDArray[np.int64]
+
+
 class ClassificationMoments:
     """Accumulates samples of a classifier.
 
     Args:
         logits: whether the model gives logits, to be put through a softmax, or probabilities.
+
+    Attributes:
+        kind: of the measures.
+        groups: of (probabilities, votes, entropy), one after another.
     """
 
+    kind = ClassificationMeasures
+
     def __init__(self, *, logits: bool) -> None:
+        self.groups = Groups()
         self._logits = logits
         self._probabilities = Moments()
-        self._entropy = Moments()
-        self._votes: Tensor | int = 0
 
     def update(self, outputs: Tensor) -> None:
         """Take in a chunk of samples, [samples, rows, classes]."""
         p = probabilities(outputs, logits=self._logits)
         self._probabilities.update(p)
-        self._entropy.update(entropy(p))
-        self._votes = self._votes + torch.nn.functional.one_hot(p.argmax(-1), p.shape[-1]).sum(0)
+        self.groups.update(_statistic(p))
+
+    def keep(self, rows: Tensor) -> None:
+        """Forget all rows but those of these indices."""
+        self._probabilities.keep(rows)
+        self.groups.keep(rows)
 
     def measures(self) -> ClassificationMeasures:
         """Give the measures of all samples taken in, of which there are at least 2."""
-        mean, expected = self._probabilities.mean, self._entropy.mean
-        predictive = entropy(mean)
-        count = self._probabilities.count
-        votes = torch.as_tensor(self._votes).max(-1).values
+        statistics = self.statistics(self.groups.resamples().whole)
         return ClassificationMeasures(
-            mean=_array(mean),
+            **vars(statistics),
             variance=_array(self._probabilities.variance),
             standard_error=_array(self._probabilities.standard_error),
+            samples=np.full(len(statistics.mean), self.groups.count),
+        )
+
+    @staticmethod
+    def statistics(means: Tensor, _samples: Tensor | None = None) -> ClassStatistics:
+        """Turn means of what `groups` holds, [..., 2·classes + 1], into statistics, [...]."""
+        classes = means.shape[-1] // 2
+        # A mean that a test has moved may have left the range of probabilities.
+        mean, votes, expected = means[..., :classes].clamp_min(0), means[..., classes:-1], means[..., -1]
+        predictive = entropy(mean)
+        return ClassStatistics(
+            mean=_array(mean),
             predictive_entropy=_array(predictive),
             expected_entropy=_array(expected),
             # Entropy is concave, so the difference is never negative but for rounding.
             mutual_information=_array((predictive - expected).clamp_min(0)),
-            variation_ratio=_array(1 - votes.double() / count),
-            samples=count,
+            variation_ratio=_array(1 - votes.max(-1).values),
         )
+
+    def extremes(self, score: str) -> tuple[Tensor, Tensor]:
+        """Imagine the two samples that would lower a score the most, and two that would raise it the most.
+
+        A bounded score has such samples. An entropy is lowest where a sample is sure of the predicted class,
+        and highest where it spreads over the others; the mutual information changes with a sample w by
+        KL(w ‖ p̄), to first order, which is 0 at w = p̄.
+
+        Args:
+            score: its name.
+
+        Returns:
+            What `groups` would be given, each [2, rows, 2·classes + 1].
+        """
+        whole = self.groups.resamples().whole
+        classes = whole.shape[-1] // 2
+        p = whole[:, classes:-1] if score == "variation_ratio" else whole[:, :classes]
+        likely, unlikely = _one_hot(p.argmax(-1), classes), _one_hot(p.argmin(-1), classes)
+        lowest = p if score == "mutual_information" else likely
+        highest = {
+            "predictive_entropy": (1 - likely) / (classes - 1),
+            "expected_entropy": torch.full_like(p, 1 / classes),
+        }.get(score, unlikely)
+        return _statistic(lowest.expand(2, *p.shape)), _statistic(highest.expand(2, *p.shape))
+
+
+def _statistic(p: Tensor) -> Tensor:
+    """Join what is averaged: [..., classes] → [..., 2·classes + 1]."""
+    return torch.cat([p, _one_hot(p.argmax(-1), p.shape[-1]), entropy(p)[..., None]], -1)
+
+
+def _one_hot(index: Tensor, classes: int) -> Tensor:
+    return torch.nn.functional.one_hot(index, classes).double()
 
 
 def probabilities(outputs: Tensor, *, logits: bool) -> Tensor:

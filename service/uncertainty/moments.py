@@ -31,6 +31,10 @@ class Moments:
         self._squares = self._squares + squares + apart.square() * (self.count * count / total)
         self.count = total
 
+    def keep(self, rows: Tensor) -> None:
+        """Forget all but these indices of the dimension after the samples."""
+        self._mean, self._squares = self._seen(self._mean)[rows], self._seen(self._squares)[rows]
+
     @property
     def mean(self) -> Tensor:
         """The mean, […], float64."""

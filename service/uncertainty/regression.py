@@ -14,33 +14,33 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from service.uncertainty.jackknife import Groups
 from service.uncertainty.moments import Moments
 
 Array = NDArray[np.float64]
 
 INTERVAL_LEVEL = 0.95
 
+FAR = 3.0
+
 
 @dataclass(frozen=True)
-class RegressionMeasures:
-    """Measures of a batch. `targets` is the number of values predicted for a row.
+class ValueStatistics:
+    """What scores of a regression are made of; leading dimensions are those of the means behind it.
 
     Args:
         mean: [rows, targets].
         variance: epistemic, unbiased, [rows, targets].
-        standard_error: of `mean`, [rows, targets].
         aleatoric_variance: [rows, targets], or None where the model has no variance head.
-        samples: T.
     """
 
     mean: Array
     variance: Array
-    standard_error: Array
     aleatoric_variance: Array | None
-    samples: int
 
     @property
     def total_variance(self) -> Array:
@@ -64,34 +64,113 @@ class RegressionMeasures:
         return self.mean - half, self.mean + half
 
 
+@dataclass(frozen=True)
+class RegressionMeasures(ValueStatistics):
+    """Measures of a batch. `targets` is the number of values predicted for a row.
+
+    Args:
+        standard_error: of `mean`, [rows, targets].
+        samples: T of each row, [rows].
+    """
+
+    standard_error: Array
+    samples: NDArray[np.int64]
+
+
 class RegressionMoments:
     """Accumulates samples of a regression model.
 
     Args:
         variance_head: whether the model gives (values, log variances) side by side.
+
+    Attributes:
+        kind: of the measures.
+        groups: of (values, their squares, noise), one after another. Values are counted from those of the
+            first sample, or their squares would lose what little they vary.
     """
 
+    kind = RegressionMeasures
+
     def __init__(self, *, variance_head: bool) -> None:
+        self.groups = Groups()
         self._variance_head = variance_head
         self._values = Moments()
         self._noise = Moments()
+        self._origin: Tensor | None = None
 
     def update(self, outputs: Tensor) -> None:
         """Take in a chunk of samples, [samples, rows, targets], or [.., 2·targets] with a variance head."""
         values, noise = values_and_noise(outputs, variance_head=self._variance_head)
+        if self._origin is None:
+            self._origin = values[0]
         self._values.update(values)
         if noise is not None:
             self._noise.update(noise)
+        self.groups.update(_statistic(values - self._origin, noise))
+
+    def keep(self, rows: Tensor) -> None:
+        """Forget all rows but those of these indices."""
+        self._origin = self._first[rows]
+        for kept in (self._values, self._noise) if self._variance_head else (self._values,):
+            kept.keep(rows)
+        self.groups.keep(rows)
 
     def measures(self) -> RegressionMeasures:
         """Give the measures of all samples taken in, of which there are at least 2."""
+        mean = self._values.mean.cpu().numpy()
         return RegressionMeasures(
-            mean=self._values.mean.cpu().numpy(),
+            mean=mean,
             variance=self._values.variance.cpu().numpy(),
             standard_error=self._values.standard_error.cpu().numpy(),
             aleatoric_variance=self._noise.mean.cpu().numpy() if self._variance_head else None,
-            samples=self._values.count,
+            samples=np.full(len(mean), self._values.count),
         )
+
+    def statistics(self, means: Tensor, samples: Tensor) -> ValueStatistics:
+        """Turn means of what `groups` holds, [..., rows, width], over `samples`, [...], into statistics."""
+        targets = self._first.shape[-1]
+        mean, square, noise = (
+            means[..., :targets],
+            means[..., targets : 2 * targets],
+            means[..., 2 * targets :],
+        )
+        # One sample, as is left of two without a group, has no spread.
+        unbiased = (samples / (samples - 1).clamp_min(1))[..., None, None]
+        return ValueStatistics(
+            mean=(mean + self._first).cpu().numpy(),
+            variance=((square - mean.square()).clamp_min(0) * unbiased).cpu().numpy(),
+            aleatoric_variance=noise.clamp_min(0).cpu().numpy() if self._variance_head else None,
+        )
+
+    def extremes(self, _score: str) -> tuple[Tensor, Tensor]:
+        """Imagine two samples that would lower every score, and two that would raise it.
+
+        The lowest are at the mean and without noise. Nothing bounds a value from above: the highest are
+        `FAR` standard deviations from the mean, on both sides, and from the noise, and no promise is made of
+        networks that are rarer and farther away.
+
+        Returns:
+            What `groups` would be given, each [2, rows, width].
+        """
+        mean, spread = self._values.mean - self._first, FAR * self._values.variance.sqrt()
+        calm = torch.stack([mean, mean])
+        apart = torch.stack([mean - spread, mean + spread])
+        if not self._variance_head:
+            return _statistic(calm, None), _statistic(apart, None)
+        noise = self._noise.mean + FAR * self._noise.variance.sqrt()
+        return _statistic(calm, torch.zeros_like(calm)), _statistic(apart, torch.stack([noise, noise]))
+
+    @property
+    def _first(self) -> Tensor:
+        if self._origin is None:
+            raise ValueError("no samples have been taken in yet")
+        return self._origin
+
+
+def _statistic(values: Tensor, noise: Tensor | None) -> Tensor:
+    """Join what is averaged: [..., targets] each → [..., 2·targets], or 3·targets with noise."""
+    parts = [values, values.square()] if noise is None else [values, values.square(), noise]
+    return torch.cat(parts, -1)
 
 
 def values_and_noise(outputs: Tensor, *, variance_head: bool) -> tuple[Tensor, Tensor | None]:

@@ -6,16 +6,16 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from service.uncertainty.classification import ClassificationMeasures
-from service.uncertainty.regression import RegressionMeasures
+from service.uncertainty.classification import ClassStatistics
+from service.uncertainty.regression import ValueStatistics
 
 Array = NDArray[np.float64]
-Measures = ClassificationMeasures | RegressionMeasures
+Statistics = ClassStatistics | ValueStatistics
 Task = Literal["classification", "regression"]
 
 _SMALLEST_MEAN = 1e-12  # keeps a relative deviation finite where the mean is 0
 
-CLASSIFICATION_SCORES: dict[str, Callable[[ClassificationMeasures], Array]] = {
+CLASSIFICATION_SCORES: dict[str, Callable[[ClassStatistics], Array]] = {
     "predictive_entropy": lambda of: of.predictive_entropy,
     "expected_entropy": lambda of: of.expected_entropy,
     "mutual_information": lambda of: of.mutual_information,
@@ -24,7 +24,7 @@ CLASSIFICATION_SCORES: dict[str, Callable[[ClassificationMeasures], Array]] = {
 }
 
 # A row with several targets is as uncertain as its most uncertain one.
-REGRESSION_SCORES: dict[str, Callable[[RegressionMeasures], Array]] = {
+REGRESSION_SCORES: dict[str, Callable[[ValueStatistics], Array]] = {
     "standard_deviation": lambda of: np.sqrt(of.total_variance).max(-1),
     "relative_standard_deviation": lambda of: (
         np.sqrt(of.total_variance) / np.maximum(np.abs(of.mean), _SMALLEST_MEAN)
@@ -38,13 +38,13 @@ def score_names(task: Task) -> tuple[str, ...]:
     return tuple(CLASSIFICATION_SCORES if task == "classification" else REGRESSION_SCORES)
 
 
-def score(measures: Measures, name: str) -> Array:
-    """Give the score of a batch, [rows].
+def score(statistics: Statistics, name: str) -> Array:
+    """Give a score, [rows], or of whatever dimensions the statistics lead with.
 
     Args:
-        measures: of either task.
+        statistics: of either task.
         name: one of the task's `score_names`.
     """
-    if isinstance(measures, ClassificationMeasures):
-        return CLASSIFICATION_SCORES[name](measures)
-    return REGRESSION_SCORES[name](measures)
+    if isinstance(statistics, ClassStatistics):
+        return CLASSIFICATION_SCORES[name](statistics)
+    return REGRESSION_SCORES[name](statistics)

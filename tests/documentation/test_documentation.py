@@ -66,7 +66,7 @@ def test_the_manifest_of_the_documentation_is_good(tmp_path: Path) -> None:
 def test_make_lists_every_command_that_the_readme_names() -> None:
     listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     commands = set(re.findall(r"^make ([a-z-]+)", listed, re.MULTILINE))
-    assert {"serve", "test", "check", "format", "reference", "bench-engine"} <= commands
+    assert {"serve", "test", "check", "format", "reference", "bench-engine", "bench-adaptive"} <= commands
     named = set(re.findall(r"`(?:UNSURE_PORT=\d+ )?make ([a-z-]+)`", (ROOT / "README.md").read_text("utf-8")))
     assert named <= commands
 

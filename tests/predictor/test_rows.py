@@ -16,9 +16,11 @@ from service.errors import ModelError
 from service.predictor.execution import Execution
 from service.predictor.inputs import InputReader
 from service.predictor.rows import Rows
-from service.predictor.served_model import Draw, ServedModel
+from service.predictor.sampled_rows import Draw
+from service.predictor.served_model import ServedModel
 from service.repository.folder import ModelFolder
 from service.repository.manifest import InputSpec
+from service.uncertainty.sequential import Rounds
 
 ROUNDING = 1e-6
 LENGTHS = [5, 2, 7, 2, 5, 5]
@@ -47,8 +49,8 @@ def test_rows_of_one_shape_are_together_and_answers_come_back_in_order(
     given = rows.in_order(parts)
     assert given["a"].tolist() == list(range(len(lengths)))
     assert given["samples"] == 5
-    wide = rows.in_order([np.tile(part["a"], (2, 1)) for part in parts], axis=1)
-    assert wide.tolist() == [list(range(len(lengths)))] * 2
+    listed = rows.in_order([[int(number) for number in part["a"]] for part in parts])  # type: ignore[attr-defined]
+    assert listed == list(range(len(lengths)))
 
 
 def test_an_error_names_the_row_of_the_request() -> None:
@@ -87,7 +89,7 @@ def test_a_row_has_the_same_answer_whatever_the_lengths_of_its_mates(
     repository: Repository, factory: str, changes: dict[str, Any]
 ) -> None:
     model = served(repository, factory, **changes)
-    draw = Draw(seed=4, samples=12, outputs=True, quantiles=True)
+    draw = Draw(seed=4, rounds=Rounds(12, 12), threshold=0.5, outputs=True, quantiles=True)
     rows = values(LENGTHS)
 
     def read(some: list[Any]) -> Rows:
@@ -97,13 +99,13 @@ def test_a_row_has_the_same_answer_whatever_the_lengths_of_its_mates(
     predicted = vars(model.predict(read(rows)))
     assert together.outputs is not None
     assert together.quantiles is not None
-    assert together.outputs.shape == (12, len(LENGTHS), 3)
-    assert together.measures.samples == 12
+    assert [kept.shape for kept in together.outputs] == [(12, 3)] * len(LENGTHS)
+    assert set(together.measures.samples) == {12}
     for number, row in enumerate(rows):
         alone = model.sample(read([row]), draw, lambda: None)
         assert alone.outputs is not None
         assert alone.quantiles is not None
-        assert np.allclose(alone.outputs[:, 0], together.outputs[:, number], atol=ROUNDING)
+        assert np.allclose(alone.outputs[0], together.outputs[number], atol=ROUNDING)
         assert np.allclose(alone.scores[0], together.scores[number], atol=ROUNDING)
         for quantile, limits in alone.quantiles.items():
             assert np.allclose(limits[0], together.quantiles[quantile][number], atol=ROUNDING)

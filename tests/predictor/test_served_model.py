@@ -11,8 +11,10 @@ from repositories import Repository
 
 from service.errors import ModelRefused
 from service.predictor.execution import Execution
-from service.predictor.served_model import Draw, ServedModel, prepare
+from service.predictor.sampled_rows import Draw
+from service.predictor.served_model import ServedModel, prepare
 from service.repository.folder import ModelFolder
+from service.uncertainty.sequential import Rounds
 
 INPUTS = [
     {"name": "scale", "dtype": "float32", "shape": [1]},
@@ -36,9 +38,10 @@ def test_inputs_and_the_output_are_those_of_the_names(repository: Repository) ->
         plain = SeveralOutputs().eval()(features, scale=scale)["logits"].softmax(-1)
     given = vars(model.predict(rows))["probabilities"]
     assert np.allclose(given, plain, atol=1e-6)
-    sampled = model.sample(rows, Draw(seed=1, samples=5, outputs=True, quantiles=False), lambda: None)
+    draw = Draw(seed=1, rounds=Rounds(5, 5), threshold=0.5, outputs=True, quantiles=False)
+    sampled = model.sample(rows, draw, lambda: None)
     assert sampled.outputs is not None
-    assert sampled.outputs.shape == (5, 4, 3)
+    assert [kept.shape for kept in sampled.outputs] == [(5, 3)] * 4
     assert sampled.quantiles is None
 
 

@@ -80,7 +80,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("output.variance_head", True, "output.variance_head: is for regression"),
     ("sampling.samples", 1, "sampling.samples: expected `int` >= 2"),
     ("sampling.samples", 2000, "sampling.samples: 2000 is more than sampling.max_samples, 1000"),
-    ("sampling.samples", "50", "sampling.samples: expected `int`, got `str`"),
+    ("sampling.samples", "50", "sampling.samples: expected `int | object`, got `str`"),
     ("sampling.seed", -1, "sampling.seed: expected `int` >= 0"),
     ("sampling.sites", [], "sampling.sites: an empty list samples nothing"),
     ("policy.threshold", float("nan"), "policy.threshold: nan is not finite"),

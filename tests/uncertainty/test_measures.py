@@ -56,7 +56,7 @@ def test_classification(seed: int, samples: int, rows: int, classes: int, spread
     assert np.allclose(measures.expected_entropy, entropy(p).mean(0))
     assert np.allclose(measures.mutual_information, entropy(mean) - entropy(p).mean(0), atol=1e-12)
     assert np.allclose(measures.variation_ratio, 1 - votes / samples)
-    assert measures.samples == samples
+    assert measures.samples.tolist() == [samples] * rows
     assert (measures.mutual_information >= 0).all()
     assert np.array_equal(measures.class_index, measures.mean.argmax(-1))
     assert np.allclose(measures.confidence, mean.max(-1))

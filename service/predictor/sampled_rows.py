@@ -1,0 +1,143 @@
+"""Rows while they are sampled, in rounds: each leaves when its flag is settled, with what it has by then."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from service.errors import ModelError
+from service.predictor.answers import QUANTILES, Sampled
+from service.uncertainty.classification import ClassificationMoments
+from service.uncertainty.regression import RegressionMoments
+from service.uncertainty.scores import score
+from service.uncertainty.sequential import Rounds, score_standard_error, settled
+
+Array = NDArray[Any]
+Inputs = tuple[Tensor, ...]
+Columns = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Which samples to run, and what to keep of them.
+
+    Args:
+        seed: which networks.
+        rounds: how many.
+        threshold: which a row's score is held against.
+        outputs: whether to keep every sample's output.
+        quantiles: whether to compute quantiles over the samples.
+    """
+
+    seed: int
+    rounds: Rounds
+    threshold: float
+    outputs: bool
+    quantiles: bool
+
+
+class SampledRows:
+    """The rows of one request.
+
+    Args:
+        rows: how many.
+        moments: accumulates their samples.
+        measure: the score.
+        draw: which samples.
+
+    Attributes:
+        pending: the indices of the rows that take more samples.
+    """
+
+    def __init__(
+        self, rows: int, moments: ClassificationMoments | RegressionMoments, measure: str, draw: Draw
+    ) -> None:
+        self.pending = torch.arange(rows)
+        self._moments = moments
+        self._measure = measure
+        self._draw = draw
+        self._kept: list[Tensor] = []
+        self._columns: list[Columns] = []  # of the rows that have left
+        self._outputs: dict[int, Array] = {}
+
+    def of(self, inputs: Inputs) -> Inputs:
+        """Give the inputs of the pending rows."""
+        return tuple(tensor[self.pending] for tensor in inputs)
+
+    def update(self, outputs: Tensor, shown: Callable[[Tensor], Tensor]) -> None:
+        """Take in a chunk of samples of the pending rows, [samples, pending rows, width].
+
+        Args:
+            outputs: of the model.
+            shown: turns outputs into what an answer shows of them.
+        """
+        self._moments.update(outputs)
+        if self._draw.outputs or self._draw.quantiles:
+            self._kept.append(shown(outputs).cpu())
+
+    def end_round(self, start: int, end: int) -> None:
+        """Let go the rows that are settled, or all after the last round: samples `start` to `end` are in."""
+        columns = self._state(self._draw.rounds.spent(start, end))
+        leaves = columns["settled"] | (end == self._draw.rounds.maximum)
+        gone, rest = np.flatnonzero(leaves), torch.from_numpy(np.flatnonzero(~leaves))
+        if len(gone):
+            self._columns.append({name: values[gone] for name, values in columns.items()})
+            self._let_go(torch.from_numpy(gone))
+            self._moments.keep(rest)
+            self._kept = [chunk[:, rest] for chunk in self._kept]
+            self.pending = self.pending[rest]
+
+    def sampled(self) -> Sampled:
+        """Join what all rows left with, in the order in which they came."""
+        order = np.concatenate([columns["row"] for columns in self._columns]).argsort()
+        joined = {
+            name: np.concatenate([columns[name] for columns in self._columns])[order]
+            for name in self._columns[0]
+        }
+        kind = self._moments.kind
+        measures: dict[str, Any] = {field.name: joined.get(field.name) for field in fields(kind)}
+        return Sampled(
+            measures=kind(**measures),
+            scores=joined["score"],
+            standard_errors=joined["score_standard_error"],
+            settled=joined["settled"],
+            outputs=[self._outputs[row] for row in range(len(order))] if self._draw.outputs else None,
+            quantiles=_by_probability(joined["quantiles"]) if self._draw.quantiles else None,
+        )
+
+    def _state(self, error: float) -> Columns:
+        """Give what is known of the pending rows by now, and whether a look that may so err settles them."""
+        measures = self._moments.measures()
+        scores = score(measures, self._measure)
+        columns = {name: values for name, values in vars(measures).items() if values is not None}
+        columns |= {"row": self.pending.numpy(), "score": scores}
+        for values in columns.values():
+            self._check_finite(values)
+        columns["score_standard_error"] = score_standard_error(self._moments, self._measure)
+        columns["settled"] = settled(self._moments, self._measure, self._draw.threshold, error)
+        return columns
+
+    def _let_go(self, gone: Tensor) -> None:
+        """Keep the raw samples, and quantiles over them, of rows that leave."""
+        if not self._kept:
+            return
+        every = torch.cat([chunk[:, gone] for chunk in self._kept]).numpy()
+        if self._draw.quantiles:
+            self._columns[-1]["quantiles"] = np.moveaxis(np.quantile(every, QUANTILES, axis=0), 0, 1)
+        if self._draw.outputs:
+            rows = self.pending[gone].tolist()
+            self._outputs |= {row: every[:, index] for index, row in enumerate(rows)}
+
+    def _check_finite(self, values: Array) -> None:
+        wrong = ~np.isfinite(values)
+        if wrong.any():
+            row = int(self.pending[np.argwhere(wrong)[0][0]])
+            raise ModelError("the model gave NaN or infinity", row=row)
+
+
+def _by_probability(quantiles: Array) -> dict[float, Array]:
+    return {probability: quantiles[:, index] for index, probability in enumerate(QUANTILES)}

@@ -1,0 +1,137 @@
+"""When a row has had enough samples: a test of its score against the threshold, repeated in rounds.
+
+A row is settled where its score is on one side of the threshold by more than chance can explain: where it
+stays on that side while the mean that it is made of moves against it, by up to t(α_k, G - 1) standard
+errors of the score (the jackknife's, with Student's t for its degrees of freedom). Where the score is
+linear that is |score - threshold| > t · SE. Four things keep the promise that a settled flag is not the
+flag of endless samples with a probability of at most `error`:
+
+- **Looking several times.** Round k, which ends at n_k samples, may err with α_k = error · (n_k - n_(k-1))
+  / max. These add up to `error`: alpha spending in proportion to what is known (Lan & DeMets 1983; Kim &
+  DeMets 1987), added up, since the joint distribution of t over the rounds is not known. Only one side of
+  the threshold is wrong, so the tests are one-sided.
+- **What was not seen yet.** Where nearly all networks agree, the spread of a few samples says nothing about
+  the networks that do not. So two imagined samples that speak against the decision join those that were
+  drawn, as in Agresti & Coull (1998): 16 samples that are all sure settle nothing that a tenth of the
+  networks could turn.
+- **Bias.** Entropies of a mean are biased low: the bias that the jackknife finds counts where it is against
+  the decision.
+- **Curvature.** An entropy is steep where networks agree, and flat at its maximum, where a standard error
+  is next to nothing. So the mean moves, the way that the samples speak against least, and not the score
+  along a line.
+"""
+
+from dataclasses import dataclass
+from math import ceil
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from service.uncertainty.jackknife import Groups, Resamples
+from service.uncertainty.scores import Statistics, score
+from service.uncertainty.student import t_quantile
+
+Array = NDArray[np.float64]
+
+DEFAULT_ERROR = 0.005
+
+_GROWTH = 4 / 3
+"""Each round ends at so many times the samples of the one before."""
+
+_STEPS = 4  # over the top of an entropy, the far end of the way may be lower than its middle
+
+
+class ScoredMoments(Protocol):
+    """What accumulates samples, of either task."""
+
+    groups: Groups
+
+    def statistics(self, means: Tensor, samples: Tensor) -> Statistics:
+        """Turn means of what `groups` holds into what scores are made of."""
+
+    def extremes(self, score: str) -> tuple[Tensor, Tensor]:
+        """Imagine two samples that would lower a score, and two that would raise it."""
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """How many samples a row may take, and how sure its flag must be.
+
+    Args:
+        minimum: samples of the first round, at least 2.
+        maximum: samples of the last; equal to `minimum` for a fixed number.
+        error: probability of a settled flag that endless samples would turn, above 0 and below 0.5.
+    """
+
+    minimum: int
+    maximum: int
+    error: float = DEFAULT_ERROR
+
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        """The first sample of each round, and the first of the next."""
+        spans = [(0, self.minimum)]
+        while (end := spans[-1][1]) < self.maximum:
+            spans.append((end, min(self.maximum, ceil(end * _GROWTH))))
+        return spans
+
+    def spent(self, start: int, end: int) -> float:
+        """Give the probability with which a round from so many samples to so many may err."""
+        return self.error * (end - start) / self.maximum
+
+
+def score_standard_error(moments: ScoredMoments, name: str) -> Array:
+    """Estimate how far the score is from that of endless samples, [rows].
+
+    The variation ratio is a share of votes, of which √(v (1 - v) T + ¼) / (T + 1) is half the width of
+    Wilson's interval at one standard error: not 0 where all votes agree. The others have the jackknife's.
+    """
+    resamples = moments.groups.resamples()
+    if name == "variation_ratio":
+        count, ratio = moments.groups.count, _score(moments, name, resamples)
+        return np.asarray(np.sqrt(ratio * (1 - ratio) * count + 0.25) / (count + 1))
+    return resamples.standard_error(*_with_each_left_out(moments, name, resamples))
+
+
+def settled(moments: ScoredMoments, name: str, threshold: float, error: float) -> NDArray[np.bool_]:
+    """Tell which rows' score is on its side of the threshold by more than chance, [rows].
+
+    Args:
+        moments: of the samples so far, at least 2.
+        name: of the score.
+        threshold: a score above it is flagged.
+        error: probability with which this look may err.
+    """
+    drawn = moments.groups.resamples()
+    side = np.where(_score(moments, name, drawn) > threshold, 1.0, -1.0)
+    lowest, highest = moments.extremes(name)
+    above = torch.from_numpy(side > 0).to(lowest.device)[:, None]
+    against = drawn.with_samples(torch.where(above, lowest, highest))
+    t = t_quantile(error, len(drawn.sizes) - 1)
+    return _least_distance(moments, name, threshold, against, t, side) > 0
+
+
+def _least_distance(
+    moments: ScoredMoments, name: str, threshold: float, against: Resamples, t: float, side: Array
+) -> Array:
+    """Give how far on its side the score is at the least, on the way of t standard errors, [rows]."""
+    whole, left_out = _with_each_left_out(moments, name, against)
+    bias = np.minimum(0, side * (against.corrected(whole, left_out) - whole))
+    count = against.sizes.sum()
+    steps = (-side * t * step / _STEPS for step in range(_STEPS + 1))
+    on_the_way = [
+        side * score(moments.statistics(against.moved(step, whole, left_out), count), name) for step in steps
+    ]
+    return np.asarray(np.min(on_the_way, axis=0) + bias - side * threshold)
+
+
+def _score(moments: ScoredMoments, name: str, resamples: Resamples) -> Array:
+    return score(moments.statistics(resamples.whole, resamples.sizes.sum()), name)
+
+
+def _with_each_left_out(moments: ScoredMoments, name: str, resamples: Resamples) -> tuple[Array, Array]:
+    left_out = score(moments.statistics(resamples.left_out, resamples.rest), name)
+    return _score(moments, name, resamples), left_out
