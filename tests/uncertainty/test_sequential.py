@@ -84,7 +84,7 @@ def assert_keeps_its_promise(wrong: np.ndarray) -> None:
     assert wrong.mean() <= ERROR + 5 * np.sqrt(ERROR * (1 - ERROR) / ROWS)
 
 
-@pytest.mark.parametrize("factor", [0.5, 0.9, 1.1, 2.0])
+@pytest.mark.parametrize("factor", [0.5, 0.98, 1.02, 2.0])
 @pytest.mark.parametrize("name", ["predictive_entropy", "mutual_information", "variation_ratio"])
 @pytest.mark.parametrize("population", POPULATIONS)
 def test_settled_flags_are_those_of_endless_samples(population: str, name: str, factor: float) -> None:
@@ -98,7 +98,7 @@ def test_settled_flags_are_those_of_endless_samples(population: str, name: str, 
     assert_keeps_its_promise(sure & (flags != (truth > threshold)))
 
 
-@pytest.mark.parametrize("factor", [0.5, 0.9, 1.1, 2.0])
+@pytest.mark.parametrize("factor", [0.5, 0.98, 1.02, 2.0])
 @pytest.mark.parametrize("degrees", [5, 1000])  # heavy tails, and nearly normal ones
 def test_settled_flags_of_a_regression(degrees: int, factor: float) -> None:
     """Values of Student's t, whose deviation is known; seed 22."""
