@@ -150,9 +150,11 @@ class Executor:
         """Run work by the first plan that takes it, [samples, rows, width].
 
         Raises:
-            ModelError: the model raised, or gave outputs of a wrong shape.
+            ModelError: no plan takes it, or the model raised or gave outputs of a wrong shape.
         """
-        plan = next(plan for plan in map(self._plan, ranking) if plan.takes(work))
+        plan = next((plan for plan in map(self._plan, ranking) if plan.takes(work)), None)
+        if plan is None:
+            raise ModelError(f"no plan of {', '.join(ranking)} takes this request")
         start = perf_counter()
         try:
             outputs = plan.run(work)

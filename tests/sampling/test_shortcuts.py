@@ -10,8 +10,9 @@ from networks import Named, mlp
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from service.errors import ModelError
 from service.sampling.engine import Engine
-from service.sampling.executor import Budgets, Usual
+from service.sampling.executor import Budgets, Pinned, Usual
 from service.sampling.shortcuts import Shortcuts
 
 FLOAT = torch.float32
@@ -128,10 +129,14 @@ def test_thinned_random_networks_equal_the_loop(seed: int) -> None:
 
 
 def test_other_seeds_and_samples_run_by_other_plans() -> None:
-    of = engine(mlp(), [6], Usual(seed=0, samples=10))
+    """Cut weights are those of one seed's first samples, also where an operator pinned their plan."""
+    network, pinned = mlp(), Pinned(plan="thinned")
+    of = Engine(network, [[6]], [FLOAT], budgets=QUICK, usual=Usual(seed=0, samples=10), pinned=pinned)
     rows = torch.randn(3, 6)
     assert_close(sampled(of, rows, range(40)), sampled(of, rows, range(40), "loop"))
     assert_close(sampled(of, rows, range(10), seed=8), sampled(of, rows, range(10), "loop", seed=8))
+    with pytest.raises(ModelError, match="no plan of thinned takes this request"):
+        sampled(of, rows, range(10), "thinned", seed=8)
 
 
 CONVOLUTIONS = [
