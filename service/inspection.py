@@ -53,6 +53,8 @@ def as_text(model: ServedModel) -> str:
     ]
     if model.engine.plans:
         paragraphs.append(_plans(model.engine.plans))
+    if model.exact:
+        paragraphs.append('Mean and variance have a closed form: sampling.samples = "exact" draws nothing.')
     return "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
 
 

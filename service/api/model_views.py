@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from service.api.views import policy_view, samples_view
 from service.api.wire import AdaptiveSamples, PolicyView
+from service.predictor.answers import Exact
 from service.predictor.catalogue import Entry, State
 from service.predictor.served_model import ServedModel
 from service.sampling.report import Finding, IdleDropout
@@ -44,11 +45,12 @@ class OutputView(Struct):
 
 
 class SamplingView(Struct):
-    """How the model is sampled when a request does not say."""
+    """How the model is sampled when a request does not say; `exact` is whether a request may be exact."""
 
-    samples: int | AdaptiveSamples
+    samples: int | AdaptiveSamples | Exact
     max_samples: int
     seed: int
+    exact: bool
 
 
 class PlanTime(Struct):
@@ -161,7 +163,10 @@ def model_reply(entry: Entry, model: ServedModel) -> ModelReply:
         inputs=[TensorView(tensor.name, tensor.dtype, list(tensor.shape)) for tensor in manifest.input],
         output=OutputView(model.shown_width, list(manifest.output.labels), manifest.output.variance_head),
         sampling=SamplingView(
-            samples_view(model.default_samples), manifest.sampling.max_samples, manifest.sampling.seed
+            samples_view(model.default_samples),
+            manifest.sampling.max_samples,
+            manifest.sampling.seed,
+            model.exact,
         ),
         policy=policy_view(model.policy),
         plan=_plan_view(model),

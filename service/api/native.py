@@ -39,7 +39,7 @@ from service.errors import (
     TooLarge,
     Unavailable,
 )
-from service.predictor.answers import DETERMINISTIC, MC_DROPOUT, Question, UncertaintyQuestion
+from service.predictor.answers import DETERMINISTIC, MC_DROPOUT, Exact, Question, UncertaintyQuestion
 from service.predictor.catalogue import Catalogue
 from service.predictor.predictor import Predictor
 from service.telemetry.metrics import Telemetry
@@ -187,7 +187,7 @@ def _question(model: str, version: int | None, body: UncertaintyBody) -> Uncerta
     )
 
 
-def _samples(given: int | AdaptiveSamples | UnsetType) -> int | Rounds | None:
+def _samples(given: int | Exact | AdaptiveSamples | UnsetType) -> int | Exact | Rounds | None:
     if isinstance(given, AdaptiveSamples):
         return Rounds(given.min, given.max, given.error)
     return None if given is UNSET else given

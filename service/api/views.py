@@ -25,6 +25,7 @@ from service.predictor.answers import (
     DETERMINISTIC,
     MC_DROPOUT,
     ClassPrediction,
+    Exact,
     Identity,
     PredictionAnswer,
     Sampled,
@@ -50,7 +51,7 @@ def uncertainty_reply(answer: UncertaintyAnswer, request_id: str) -> ClassUncert
     head = _head(answer.identity, MC_DROPOUT, request_id)
     head |= {
         "seed": answer.seed,
-        "samples": _rounds_view(answer.rounds),
+        "samples": samples_view(answer.rounds),
         "policy": policy_view(answer.policy),
     }
     measures = answer.sampled.measures
@@ -63,13 +64,11 @@ def _head(identity: Identity, mode: str, request_id: str) -> dict[str, Any]:
     return {"model": identity.model, "version": identity.version, "mode": mode, "request_id": request_id}
 
 
-def samples_view(samples: int | Rounds) -> int | AdaptiveSamples:
+def samples_view(samples: int | Exact | Rounds) -> int | Exact | AdaptiveSamples:
     """Show how many samples there are, or may be."""
-    return samples if isinstance(samples, int) else _rounds_view(samples)
-
-
-def _rounds_view(rounds: Rounds) -> AdaptiveSamples:
-    return AdaptiveSamples(rounds.minimum, rounds.maximum, rounds.error)
+    if isinstance(samples, Rounds):
+        return AdaptiveSamples(samples.minimum, samples.maximum, samples.error)
+    return samples
 
 
 def policy_view(policy: Policy) -> PolicyView:

@@ -42,8 +42,11 @@ class UncertaintyBody(Struct, forbid_unknown_fields=True):
     inputs: Inputs
     samples: (
         Annotated[
-            int | AdaptiveSamples,
-            Meta(description="How many, from 2 to the model's max_samples; or as many as each row needs."),
+            int | AdaptiveSamples | Literal["exact"],
+            Meta(
+                description="How many, from 2 to the model's max_samples; or as many as each row needs; or "
+                '"exact", for mean and variance in closed form, where the model\'s `sampling.exact` is true.'
+            ),
         ]
         | UnsetType
     ) = UNSET
@@ -190,7 +193,8 @@ class UncertaintyReply(Reply, kw_only=True):
 
     seed: int
     samples: Annotated[
-        AdaptiveSamples, Meta(description="What each row could take; min and max of a fixed number are one.")
+        AdaptiveSamples | Literal["exact"],
+        Meta(description="What each row could take; min and max of a fixed number are one."),
     ]
     policy: PolicyView
 

@@ -18,6 +18,10 @@ Measures = ClassificationMeasures | RegressionMeasures
 DETERMINISTIC = "deterministic"
 MC_DROPOUT = "mc_dropout"
 
+Exact = Literal["exact"]
+EXACT: Exact = "exact"
+"""In place of a number of samples: mean and variance over all thinned networks, in closed form."""
+
 QUANTILES = (0.05, 0.5, 0.95)
 
 
@@ -41,14 +45,14 @@ class UncertaintyQuestion(Question):
     """A request for samples; None takes the model's default.
 
     Args:
-        samples: how many, or from how many to how many.
+        samples: how many, from how many to how many, or none.
         seed: which thinned networks; "fresh" for new ones.
         threshold: of this request's own.
         include_samples: whether to give every sample's output.
         include_quantiles: whether to give quantiles over the samples.
     """
 
-    samples: int | Rounds | None = None
+    samples: int | Rounds | Exact | None = None
     seed: int | Literal["fresh"] | None = None
     threshold: float | None = None
     include_samples: bool = False
@@ -99,7 +103,7 @@ class PredictionAnswer:
 
 @dataclass(frozen=True)
 class Sampled:
-    """What samples gave.
+    """What samples gave, or the closed form that stands for all of them.
 
     Args:
         measures: of all rows.
@@ -125,7 +129,7 @@ class UncertaintyAnswer:
     Args:
         identity: which model.
         seed: which thinned networks.
-        rounds: how many samples a row could take.
+        rounds: how many samples a row could take; exact where none were drawn.
         policy: what decided.
         flags: one a row.
         sampled: what the samples gave.
@@ -133,7 +137,7 @@ class UncertaintyAnswer:
 
     identity: Identity
     seed: int
-    rounds: Rounds
+    rounds: Rounds | Exact
     policy: Policy
     flags: list[Flag]
     sampled: Sampled

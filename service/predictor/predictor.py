@@ -15,7 +15,9 @@ from service.errors import (
 from service.flagging.policy import Flag
 from service.predictor.answers import (
     DETERMINISTIC,
+    EXACT,
     MC_DROPOUT,
+    Exact,
     PredictionAnswer,
     Question,
     Sampled,
@@ -24,7 +26,7 @@ from service.predictor.answers import (
 )
 from service.predictor.catalogue import Catalogue
 from service.predictor.sampled_rows import Draw
-from service.predictor.served_model import ServedModel
+from service.predictor.served_model import NO_CLOSED_FORM, ServedModel
 from service.scheduling.scheduler import Caller, Scheduler
 from service.telemetry.metrics import Telemetry
 from service.uncertainty.sequential import Rounds
@@ -65,7 +67,8 @@ class Predictor:
         model = self._catalogue.find(question.model, question.version)
         rows = model.inputs.read(question.inputs)
         policy = model.policy if question.threshold is None else model.policy.overridden(question.threshold)
-        draw = self._draw(question, model, len(rows), policy.threshold)
+        seed = _seed(question, model.manifest.sampling.seed)
+        draw = self._draw(question, model, len(rows), policy.threshold, seed)
         sampled = await self._run(
             model, MC_DROPOUT, len(rows), lambda caller: model.sample(rows, draw, caller.check)
         )
@@ -73,19 +76,25 @@ class Predictor:
         self._count(model, sampled, flags)
         return UncertaintyAnswer(
             identity=model.identity,
-            seed=draw.seed,
-            rounds=draw.rounds,
+            seed=seed,
+            rounds=draw.rounds if isinstance(draw, Draw) else draw,
             policy=policy,
             flags=flags,
             sampled=sampled,
         )
 
-    def _draw(self, question: UncertaintyQuestion, model: ServedModel, rows: int, threshold: float) -> Draw:
+    def _draw(
+        self, question: UncertaintyQuestion, model: ServedModel, rows: int, threshold: float, seed: int
+    ) -> Draw | Exact:
         """Decide which samples to run, or refuse."""
         sampling = model.manifest.sampling
         if not model.engine.report.can_sample:
             raise NoDropout(f"model {question.model} has no dropout to sample; ask it to predict instead")
-        rounds = _rounds(model.default_samples if question.samples is None else question.samples)
+        samples = model.default_samples if question.samples is None else question.samples
+        if samples == EXACT:
+            _check_exact(question, model)
+            return EXACT
+        rounds = _rounds(samples)
         _check_rounds(rounds, sampling.max_samples)
         values = rows * rounds.maximum * model.shown_width
         if (question.include_samples or question.include_quantiles) and values > self._max_sample_values:
@@ -94,7 +103,7 @@ class Predictor:
                 f"{self._max_sample_values} allowed; ask for fewer rows or samples"
             )
         return Draw(
-            _seed(question, sampling.seed),
+            seed,
             rounds,
             threshold,
             outputs=question.include_samples,
@@ -122,6 +131,18 @@ class Predictor:
         self._telemetry.sampled(*model.identity.key, int(sampled.measures.samples.sum()))
         for flag in flags:
             self._telemetry.decided(*model.identity.key, flag.score, [reason.code for reason in flag.reasons])
+
+
+def _check_exact(question: UncertaintyQuestion, model: ServedModel) -> None:
+    """Refuse what has no closed form.
+
+    Raises:
+        InvalidInput: the text says what to ask instead.
+    """
+    if not model.exact:
+        raise InvalidInput(f'samples "exact": model {question.model} {NO_CLOSED_FORM}; ask for a number')
+    if question.include_samples or question.include_quantiles:
+        raise InvalidInput('include: samples "exact" draws none; ask for a number of samples')
 
 
 def _check_rounds(rounds: Rounds, max_samples: int) -> None:

@@ -9,22 +9,25 @@ from torch import Tensor
 
 from service.errors import LoadError, ManifestError, ModelError
 from service.flagging.policy import Policy
-from service.predictor.answers import ClassPrediction, Identity, Sampled, ValuePrediction
+from service.predictor.answers import EXACT, ClassPrediction, Exact, Identity, Sampled, ValuePrediction
 from service.predictor.execution import Execution, choice_of, findings_of
 from service.predictor.inputs import TORCH_DTYPES, InputReader
 from service.predictor.rows import Inputs, Rows
 from service.predictor.sampled_rows import Draw, SampledRows
 from service.repository.findings import read_findings, write_findings
 from service.repository.folder import ReadModel
-from service.repository.manifest import Manifest
+from service.repository.manifest import AdaptiveSpec, Manifest
 from service.sampling.engine import Engine
 from service.sampling.executor import Usual
 from service.uncertainty.classification import ClassificationMoments, probabilities
-from service.uncertainty.regression import RegressionMoments, values_and_noise
-from service.uncertainty.scores import score_names
+from service.uncertainty.regression import RegressionMeasures, RegressionMoments, values_and_noise
+from service.uncertainty.scores import score, score_names
 from service.uncertainty.sequential import DEFAULT_ERROR, Rounds
 
 _PROBABILITY_ROUNDING = 1e-3
+
+NO_CLOSED_FORM = "does not give values and drop at the input of its last linear layer alone"
+"""Why there is no exact answer."""
 
 Array = NDArray[Any]
 
@@ -70,14 +73,16 @@ class ServedModel:
         """Run the whole network on rows."""
         return rows.in_order(list(rows.run(self._predict)))
 
-    def sample(self, rows: Rows, draw: Draw, proceed: Callable[[], None]) -> Sampled:
+    def sample(self, rows: Rows, draw: Draw | Exact, proceed: Callable[[], None]) -> Sampled:
         """Run thinned networks on rows.
 
         Args:
             rows: of any number of shapes.
-            draw: which samples.
+            draw: which samples; exact only where `exact` is.
             proceed: called before each chunk; raises where nobody waits any more.
         """
+        if draw == EXACT:
+            return rows.in_order(list(rows.run(self._exact)))
         return rows.in_order(list(rows.run(lambda inputs: self._sample(inputs, draw, proceed))))
 
     def _predict(self, inputs: Inputs) -> ClassPrediction | ValuePrediction:
@@ -89,6 +94,13 @@ class ServedModel:
         return ValuePrediction(
             _finite(value.cpu().numpy()), None if noise is None else _finite(noise.cpu().numpy())
         )
+
+    def _exact(self, inputs: Inputs) -> Sampled:
+        """Give what endless samples would, without drawing any."""
+        mean, variance = (_finite(part.cpu().numpy()) for part in self.engine.moments(inputs))
+        measures = RegressionMeasures.exact(mean, variance)
+        scores = _finite(score(measures, self.policy.measure))
+        return Sampled(measures, scores, np.zeros_like(scores), np.ones(len(scores), bool), None, None)
 
     def _sample(self, inputs: Inputs, draw: Draw, proceed: Callable[[], None]) -> Sampled:
         """Run thinned networks on rows of one shape, in rounds that settled rows leave."""
@@ -108,10 +120,16 @@ class ServedModel:
         return rows.sampled()
 
     @property
-    def default_samples(self) -> int | Rounds:
+    def exact(self) -> bool:
+        """Whether mean and variance over all networks have a closed form: what every score is made of."""
+        output = self.manifest.output
+        return self.manifest.task == "regression" and not output.variance_head and self.engine.exact
+
+    @property
+    def default_samples(self) -> int | Rounds | Exact:
         """How many samples a request takes that does not say."""
         samples = self.manifest.sampling.samples
-        if isinstance(samples, int):
+        if not isinstance(samples, AdaptiveSpec):
             return samples
         error = DEFAULT_ERROR if samples.error is None else samples.error
         return Rounds(samples.min, samples.max, error)
@@ -149,6 +167,10 @@ class ServedModel:
             )
         if output.variance_head and width % 2:
             raise ManifestError(f"output.variance_head: the model gives {width} values, which are no pairs")
+        if self.default_samples == EXACT and not self.exact:
+            raise ManifestError(
+                f'sampling.samples is "exact", but the model {NO_CLOSED_FORM}; say a number, 50 for example'
+            )
         given = self.engine.predict(self.engine.example(2))
         try:
             self._check_probabilities(given)

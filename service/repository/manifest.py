@@ -15,6 +15,8 @@ MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 _LARGEST_SEED = 2**64 - 1
 
+USUAL_SAMPLES = 50
+
 Dtype = Literal["float32", "float64", "int32", "int64"]
 Task = Literal["classification", "regression"]
 
@@ -83,21 +85,24 @@ class SamplingSpec(Struct, frozen=True, forbid_unknown_fields=True):
     """How the model is sampled when a request does not say.
 
     Args:
-        samples: how many; a table for as many as each row needs.
+        samples: how many; a table for as many as each row needs; "exact" for none: mean and variance have a
+            closed form where a regression model drops at the input of its last linear layer alone.
         max_samples: the most a request may ask for.
         seed: which thinned networks, 0 to 2**64 - 1.
         sites: "all", "head", or shell patterns over module paths.
     """
 
-    samples: Annotated[int, Meta(ge=2)] | AdaptiveSpec = 50
+    samples: Annotated[int, Meta(ge=2)] | AdaptiveSpec | Literal["exact"] = USUAL_SAMPLES
     max_samples: Annotated[int, Meta(ge=2)] = 1000
     seed: Annotated[int, Meta(ge=0)] = 0
     sites: Literal["all", "head"] | tuple[str, ...] = "all"
 
     @property
     def most_samples(self) -> int:
-        """The most that a request which does not say takes."""
-        return self.samples if isinstance(self.samples, int) else self.samples.max
+        """The most that a request which does not say takes; of an exact model, one that asks for a number."""
+        if isinstance(self.samples, AdaptiveSpec):
+            return self.samples.max
+        return USUAL_SAMPLES if self.samples == "exact" else self.samples
 
 
 class PolicySpec(Struct, frozen=True, forbid_unknown_fields=True):
@@ -178,7 +183,9 @@ def _rules(manifest: Manifest, folder: str) -> list[tuple[bool, str, str]]:
     classifies = manifest.task == "classification"
     names = [tensor.name for tensor in manifest.input]
     softmax = output.activation == "softmax"
-    fewest = sampling.samples if isinstance(sampling.samples, int) else sampling.samples.min
+    fewest = sampling.samples.min if isinstance(sampling.samples, AdaptiveSpec) else sampling.most_samples
+    values = not classifies and not output.variance_head
+    no_values = '"exact" is for regression without a variance head'
     too_many = f"{sampling.most_samples} is more than sampling.max_samples, {sampling.max_samples}"
     return [
         (manifest.name != folder, "name", f"{manifest.name!r} must be the folder's name, {folder!r}"),
@@ -192,6 +199,11 @@ def _rules(manifest: Manifest, folder: str) -> list[tuple[bool, str, str]]:
         (classifies and output.variance_head, "output.variance_head", "is for regression"),
         (sampling.most_samples > sampling.max_samples, "sampling.samples", too_many),
         (fewest > sampling.most_samples, "sampling.samples", f"min {fewest} is more than max"),
+        (
+            sampling.samples == "exact" and not values,
+            "sampling.samples",
+            no_values,
+        ),
         (sampling.seed > _LARGEST_SEED, "sampling.seed", f"{sampling.seed} is more than 2**64 - 1"),
         (sampling.sites == (), "sampling.sites", "an empty list samples nothing"),
         (not isfinite(threshold), "policy.threshold", f"{threshold} is not finite"),

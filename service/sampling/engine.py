@@ -146,6 +146,25 @@ class Engine:
                 torch.cat([self._executor.run(work, ranking, self.width) for work in works], dim=1)
             )
 
+    def moments(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        """Give mean and variance over all thinned networks, in closed form: where `exact` says so.
+
+        Args:
+            inputs: one tensor per argument of forward, [rows, …].
+
+        Returns:
+            Each [rows, width], float64, on the engine's device.
+
+        Raises:
+            NoDropout: there is nothing to sample with rows of this shape.
+            ModelError: there is no closed form, or the model raised, or gave NaN or a wrong shape.
+        """
+        placed = self._placed(inputs)
+        layout = self._layout_of(placed)
+        blocks = self._blocks(placed, layout.row_bytes)
+        means, variances = zip(*(self._moments(block, layout) for block in blocks), strict=True)
+        return _checked(torch.cat(means)), _checked(torch.cat(variances))
+
     def compile(self, inputs: Inputs, seed: int, samples: int) -> None:
         """Compile code for requests of this shape now, and not when enough of them have run.
 
@@ -162,6 +181,11 @@ class Engine:
     def plans(self) -> PlanChoice | None:
         """What measuring the plans found; None where there is nothing to sample."""
         return self._executor.choice
+
+    @property
+    def exact(self) -> bool:
+        """Whether mean and variance over all thinned networks have a closed form."""
+        return self.report.can_sample and self._layout(self.example.shapes).head is not None
 
     @property
     def parameters(self) -> int:
@@ -215,6 +239,16 @@ class Engine:
         except Exception as cause:
             raise model_error(cause) from cause
 
+    @torch.inference_mode()
+    def _moments(self, inputs: Inputs, layout: Layout) -> tuple[Tensor, Tensor]:
+        if layout.head is None:
+            shapes = _words(_row_shapes(inputs))
+            raise ModelError(f"with rows of shape {shapes} there is no closed form; ask for samples")
+        try:
+            return layout.head.moments(self._model, inputs, layout.sites)
+        except Exception as cause:
+            raise model_error(cause) from cause
+
     def _discover(self, shapes: Shapes) -> Layout:
         def example(rows: int) -> Inputs:
             return self.example(rows, shapes)
@@ -225,7 +259,10 @@ class Engine:
         first = next((name for name, site in sites.items() if site.sampled), None)
         shortcuts = find_shortcuts(self._model, example(2), sites)
         layout = Layout(sites, found.row_bytes(), found.row_bytes(after=first), shortcuts)
-        if first is None or self.plans is None:
+        if first is None:
+            return layout
+        layout = replace(layout, head=self._executor.head(layout, example))
+        if self.plans is None:
             return layout
         return replace(layout, refused=self._executor.refused(layout, example, self.width))
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from service.errors import ModelError
+from service.sampling.closed_form import Head, find_head
 from service.sampling.compiled import Compiled
 from service.sampling.discovery import Example
 from service.sampling.layout import Layout, Work, drawn
@@ -21,6 +22,9 @@ from service.sampling.precision import has_bfloat16, in_bfloat16, is_float32
 from service.sampling.raised import model_error
 from service.sampling.stochastic import Inputs, StochasticModel
 from service.sampling.thinned import KeptSamples, Spread, Thinned
+
+_HELD_ROWS = 3
+_HELD_SAMPLES = 8
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,17 @@ class Executor:
         names = [name for name in self._able(layout, example) if name in self._measured_ranking(layout, 1)]
         run = partial(self._run_example, layout, example, width)
         return frozenset(differences(names, run, rows=2, samples=2))
+
+    def head(self, layout: Layout, example: Example) -> Head | None:
+        """Find the last layer, if samples of the loop are as it alone gives them."""
+        inputs = example(_HELD_ROWS)
+        head = find_head(self._model, inputs, layout.sites)
+        if head is None:
+            return None
+        work = self._usual_work(layout, inputs, _HELD_SAMPLES)
+        masks = work.networks.masks[head.site.name]
+        samples = self._plans[LOOP].run(work)
+        return head if head.gives(samples, masks, self._model, inputs, layout.sites) else None
 
     def ranking(self, layout: Layout, rows: int) -> tuple[str, ...]:
         """Give the plans for so many rows, the one to try first in front."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from service.sampling.closed_form import Head
 from service.sampling.masks import MaskStore
 from service.sampling.shortcuts import Shortcuts
 from service.sampling.sites import Site
@@ -21,6 +22,7 @@ class Layout:
         sample_row_bytes: the same of what differs between samples: all after the first sampled site.
         shortcuts: arithmetic that masks make needless.
         refused: plans that differ from the loop for such inputs.
+        head: the last layer, where mean and variance over all networks have a closed form.
     """
 
     sites: Mapping[str, Site]
@@ -28,6 +30,7 @@ class Layout:
     sample_row_bytes: int
     shortcuts: Shortcuts
     refused: frozenset[str] = frozenset()
+    head: Head | None = None
 
     @property
     def sampled(self) -> list[Site]:

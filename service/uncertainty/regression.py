@@ -76,6 +76,12 @@ class RegressionMeasures(ValueStatistics):
     standard_error: Array
     samples: NDArray[np.int64]
 
+    @classmethod
+    def exact(cls, mean: Array, variance: Array) -> "RegressionMeasures":
+        """Give the measures of all networks, none of which was drawn: mean and variance [rows, targets]."""
+        none = np.zeros(len(mean), np.int64)
+        return cls(mean, variance, aleatoric_variance=None, standard_error=np.zeros_like(mean), samples=none)
+
 
 class RegressionMoments:
     """Accumulates samples of a regression model.

@@ -250,7 +250,7 @@ def test_models_are_described(repository: Repository, serve: Serve) -> None:
     model = client.get("/v1/models/one").json()
     assert model["inputs"] == [{"name": "features", "dtype": "float32", "shape": [6]}]
     assert model["output"] == {"width": 3, "labels": ["a", "b", "c"], "variance_head": False}
-    assert model["sampling"] == {"samples": 50, "max_samples": 1000, "seed": 0}
+    assert model["sampling"] == {"samples": 50, "max_samples": 1000, "seed": 0, "exact": False}
     assert model["policy"]["threshold"] == 0.9
     assert set(model["plan"]["by_rows"].values()) <= set(PLANS)
     assert {(time["plan"], time["rows"]) for time in model["plan"]["measured"]} >= {("loop", 1), ("vmap", 1)}
