@@ -108,22 +108,22 @@ class ClassificationMoments:
         )
 
     @staticmethod
-    def statistics(means: Tensor, _samples: Tensor | None = None) -> ClassStatistics:
+    def statistics(means: Array, _samples: Array | float = 0) -> ClassStatistics:
         """Turn means of what `groups` holds, [..., 2·classes + 1], into statistics, [...]."""
         classes = means.shape[-1] // 2
         # A mean that a test has moved may have left the range of probabilities.
-        mean, votes, expected = means[..., :classes].clamp_min(0), means[..., classes:-1], means[..., -1]
-        predictive = entropy(mean)
+        mean, votes, expected = np.maximum(means[..., :classes], 0), means[..., classes:-1], means[..., -1]
+        predictive = entropy(torch.from_numpy(mean)).numpy()
         return ClassStatistics(
-            mean=_array(mean),
-            predictive_entropy=_array(predictive),
-            expected_entropy=_array(expected),
+            mean=mean,
+            predictive_entropy=predictive,
+            expected_entropy=expected,
             # Entropy is concave, so the difference is never negative but for rounding.
-            mutual_information=_array((predictive - expected).clamp_min(0)),
-            variation_ratio=_array(1 - votes.max(-1).values),
+            mutual_information=np.maximum(predictive - expected, 0),
+            variation_ratio=1 - votes.max(-1),
         )
 
-    def extremes(self, score: str) -> tuple[Tensor, Tensor]:
+    def extremes(self, score: str) -> tuple[Array, Array]:
         """Imagine the two samples that would lower a score the most, and two that would raise it the most.
 
         A bounded score has such samples. An entropy is lowest where a sample is sure of the predicted class,
@@ -136,7 +136,7 @@ class ClassificationMoments:
         Returns:
             What `groups` would be given, each [2, rows, 2·classes + 1].
         """
-        whole = self.groups.resamples().whole
+        whole = torch.from_numpy(self.groups.resamples().whole)
         classes = whole.shape[-1] // 2
         p = whole[:, classes:-1] if score == "variation_ratio" else whole[:, :classes]
         likely, unlikely = _one_hot(p.argmax(-1), classes), _one_hot(p.argmin(-1), classes)
@@ -145,12 +145,16 @@ class ClassificationMoments:
             "predictive_entropy": (1 - likely) / (classes - 1),
             "expected_entropy": torch.full_like(p, 1 / classes),
         }.get(score, unlikely)
-        return _statistic(lowest.expand(2, *p.shape)), _statistic(highest.expand(2, *p.shape))
+        return _twice(lowest), _twice(highest)
 
 
 def _statistic(p: Tensor) -> Tensor:
     """Join what is averaged: [..., classes] → [..., 2·classes + 1]."""
     return torch.cat([p, _one_hot(p.argmax(-1), p.shape[-1]), entropy(p)[..., None]], -1)
+
+
+def _twice(p: Tensor) -> Array:
+    return np.stack([_statistic(p).numpy()] * 2)
 
 
 def _one_hot(index: Tensor, classes: int) -> Tensor:

@@ -13,6 +13,7 @@ derivative, or a covariance of classes by classes.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -34,28 +35,33 @@ class Resamples:
         sizes: samples of each group, [groups].
     """
 
-    sums: Tensor
-    sizes: Tensor
+    sums: Array
+    sizes: Array
 
-    @property
-    def whole(self) -> Tensor:
+    @cached_property
+    def count(self) -> float:
+        """How many samples."""
+        return float(self.sizes.sum())
+
+    @cached_property
+    def whole(self) -> Array:
         """The mean over all samples, [rows, width]."""
-        return self.sums.sum(0) / self.sizes.sum()
+        return np.asarray(self.sums.sum(0) / self.count)
 
-    @property
-    def left_out(self) -> Tensor:
+    @cached_property
+    def left_out(self) -> Array:
         """The means over all samples but those of one group, [groups, rows, width]."""
-        return (self.sums.sum(0) - self.sums) / self.rest[:, None, None]
+        return np.asarray((self.whole * self.count - self.sums) / self.rest[:, None, None])
 
-    def with_samples(self, statistics: Tensor) -> "Resamples":
+    def with_samples(self, statistics: Array) -> "Resamples":
         """Add imagined samples, [samples, rows, width], each a group of its own."""
-        ones = self.sizes.new_ones(len(statistics))
-        return Resamples(torch.cat([self.sums, statistics]), torch.cat([self.sizes, ones]))
+        ones = np.ones(len(statistics))
+        return Resamples(np.concatenate([self.sums, statistics]), np.concatenate([self.sizes, ones]))
 
-    @property
-    def rest(self) -> Tensor:
+    @cached_property
+    def rest(self) -> Array:
         """How many samples are not of a group, [groups]."""
-        return self.sizes.sum() - self.sizes
+        return self.count - self.sizes
 
     def standard_error(self, whole: Array, left_out: Array) -> Array:
         """Compute the standard error of a score.
@@ -71,34 +77,32 @@ class Resamples:
         """Compute a score less its bias of order 1 / samples (Quenouille 1956); arguments as above."""
         return np.asarray(whole + self._moves(whole, left_out).sum(0))
 
-    def moved(self, steps: Array, whole: Array, left_out: Array) -> Tensor:
-        """Move the mean so many standard errors of the score, the way that the samples speak against least.
+    def direction(self, whole: Array, left_out: Array) -> Array:
+        """Tell where the mean moves for one standard error of the score, the way that samples resist least.
 
         Each group weighs more or less in proportion to what the score owes to it (the least favourable
         family, Efron 1987).
 
         Args:
-            steps: standard errors, up or down, [rows].
             whole: the score of all samples, [rows].
             left_out: the scores without each group, [groups, rows].
 
         Returns:
-            [rows, width].
+            What to add to `whole` for a score one standard error higher, [rows, width].
         """
         error = np.maximum(self.standard_error(whole, left_out), np.finfo(float).tiny)
         correction = len(self.sizes) / (len(self.sizes) - 1)
-        weights = torch.from_numpy(correction * self._moves(whole, left_out) * (steps / error)).to(self.sums)
-        means = self._shares[:, None, None] * (self.whole - self.left_out)
-        return self.whole + (weights[..., None] * means).sum(0)
+        weights = correction * self._moves(whole, left_out) / error * self._shares[:, None]
+        return np.asarray(np.einsum("gr,grw->rw", weights, self.whole - self.left_out))
 
     def _moves(self, whole: Array, left_out: Array) -> Array:
         """Estimate how much of the score is owed to each group, [groups, rows]."""
-        return np.asarray(self._shares.cpu().numpy()[:, None] * (whole - left_out))
+        return np.asarray(self._shares[:, None] * (whole - left_out))
 
-    @property
-    def _shares(self) -> Tensor:
+    @cached_property
+    def _shares(self) -> Array:
         """The share of the samples that are not of a group, [groups]."""
-        return self.rest / self.sizes.sum()
+        return self.rest / self.count
 
 
 class Groups:
@@ -107,9 +111,11 @@ class Groups:
     def __init__(self) -> None:
         self.count = 0
         self._sums: Tensor | None = None
+        self._resamples: Resamples | None = None
 
     def update(self, statistics: Tensor) -> None:
         """Take in a chunk, [samples, rows, width]."""
+        self._resamples = None
         if self._sums is None:
             self._sums = statistics.new_zeros(GROUPS, *statistics.shape[1:], dtype=torch.float64)
         while len(statistics):
@@ -120,14 +126,16 @@ class Groups:
 
     def keep(self, rows: Tensor) -> None:
         """Forget all rows but those of these indices."""
-        self._sums = self._seen()[:, rows]
+        self._sums, self._resamples = self._seen()[:, rows], None
 
     def resamples(self) -> Resamples:
-        """Give the groups that have samples."""
-        used = min(self.count, GROUPS)
-        sums = self._seen()[:used]
-        sizes = (self.count - 1 - torch.arange(used)) // GROUPS + 1
-        return Resamples(sums, sizes.to(sums))
+        """Give the groups that have samples; what is made of them is kept until there are more."""
+        if self._resamples is None:
+            used = min(self.count, GROUPS)
+            sizes = np.array([(self.count - 1 - group) // GROUPS + 1 for group in range(used)], np.float64)
+            # A copy: the sums go on.
+            self._resamples = Resamples(self._seen()[:used].cpu().numpy().copy(), sizes)
+        return self._resamples
 
     def _seen(self) -> Tensor:
         if self._sums is None:

@@ -132,23 +132,25 @@ class RegressionMoments:
             samples=np.full(len(mean), self._values.count),
         )
 
-    def statistics(self, means: Tensor, samples: Tensor) -> ValueStatistics:
+    def statistics(self, means: Array, samples: Array | float) -> ValueStatistics:
         """Turn means of what `groups` holds, [..., rows, width], over `samples`, [...], into statistics."""
-        targets = self._first.shape[-1]
+        first = self._first.cpu().numpy()
+        targets = first.shape[-1]
         mean, square, noise = (
             means[..., :targets],
             means[..., targets : 2 * targets],
             means[..., 2 * targets :],
         )
         # One sample, as is left of two without a group, has no spread.
-        unbiased = (samples / (samples - 1).clamp_min(1))[..., None, None]
+        count = np.asarray(samples)[..., None, None]
+        unbiased = count / np.maximum(count - 1, 1)
         return ValueStatistics(
-            mean=(mean + self._first).cpu().numpy(),
-            variance=((square - mean.square()).clamp_min(0) * unbiased).cpu().numpy(),
-            aleatoric_variance=noise.clamp_min(0).cpu().numpy() if self._variance_head else None,
+            mean=mean + first,
+            variance=np.maximum(square - np.square(mean), 0) * unbiased,
+            aleatoric_variance=np.maximum(noise, 0) if self._variance_head else None,
         )
 
-    def extremes(self, _score: str) -> tuple[Tensor, Tensor]:
+    def extremes(self, _score: str) -> tuple[Array, Array]:
         """Imagine two samples that would lower every score, and two that would raise it.
 
         The lowest are at the mean and without noise. Nothing bounds a value from above: the highest are
@@ -162,9 +164,9 @@ class RegressionMoments:
         calm = torch.stack([mean, mean])
         apart = torch.stack([mean - spread, mean + spread])
         if not self._variance_head:
-            return _statistic(calm, None), _statistic(apart, None)
+            return _array(calm, None), _array(apart, None)
         noise = self._noise.mean + FAR * self._noise.variance.sqrt()
-        return _statistic(calm, torch.zeros_like(calm)), _statistic(apart, torch.stack([noise, noise]))
+        return _array(calm, torch.zeros_like(calm)), _array(apart, torch.stack([noise, noise]))
 
     @property
     def _first(self) -> Tensor:
@@ -177,6 +179,10 @@ def _statistic(values: Tensor, noise: Tensor | None) -> Tensor:
     """Join what is averaged: [..., targets] each → [..., 2·targets], or 3·targets with noise."""
     parts = [values, values.square()] if noise is None else [values, values.square(), noise]
     return torch.cat(parts, -1)
+
+
+def _array(values: Tensor, noise: Tensor | None) -> Array:
+    return _statistic(values, noise).cpu().numpy()
 
 
 def values_and_noise(outputs: Tensor, *, variance_head: bool) -> tuple[Tensor, Tensor | None]:

@@ -26,9 +26,7 @@ from math import ceil
 from typing import Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from service.uncertainty.jackknife import Groups, Resamples
 from service.uncertainty.scores import Statistics, score
@@ -49,10 +47,10 @@ class ScoredMoments(Protocol):
 
     groups: Groups
 
-    def statistics(self, means: Tensor, samples: Tensor) -> Statistics:
+    def statistics(self, means: Array, samples: Array | float) -> Statistics:
         """Turn means of what `groups` holds into what scores are made of."""
 
-    def extremes(self, score: str) -> tuple[Tensor, Tensor]:
+    def extremes(self, score: str) -> tuple[Array, Array]:
         """Imagine two samples that would lower a score, and two that would raise it."""
 
 
@@ -108,8 +106,7 @@ def settled(moments: ScoredMoments, name: str, threshold: float, error: float) -
     drawn = moments.groups.resamples()
     side = np.where(_score(moments, name, drawn) > threshold, 1.0, -1.0)
     lowest, highest = moments.extremes(name)
-    above = torch.from_numpy(side > 0).to(lowest.device)[:, None]
-    against = drawn.with_samples(torch.where(above, lowest, highest))
+    against = drawn.with_samples(np.where(side[:, None] > 0, lowest, highest))
     t = t_quantile(error, len(drawn.sizes) - 1)
     return _least_distance(moments, name, threshold, against, t, side) > 0
 
@@ -120,16 +117,14 @@ def _least_distance(
     """Give how far on its side the score is at the least, on the way of t standard errors, [rows]."""
     whole, left_out = _with_each_left_out(moments, name, against)
     bias = np.minimum(0, side * (against.corrected(whole, left_out) - whole))
-    count = against.sizes.sum()
-    steps = (-side * t * step / _STEPS for step in range(_STEPS + 1))
-    on_the_way = [
-        side * score(moments.statistics(against.moved(step, whole, left_out), count), name) for step in steps
-    ]
-    return np.asarray(np.min(on_the_way, axis=0) + bias - side * threshold)
+    steps = -side * t * np.linspace(0, 1, _STEPS + 1)[:, None]
+    way = against.whole + steps[..., None] * against.direction(whole, left_out)
+    scores = score(moments.statistics(way, against.count), name)
+    return np.asarray((side * scores).min(0) + bias - side * threshold)
 
 
 def _score(moments: ScoredMoments, name: str, resamples: Resamples) -> Array:
-    return score(moments.statistics(resamples.whole, resamples.sizes.sum()), name)
+    return score(moments.statistics(resamples.whole, resamples.count), name)
 
 
 def _with_each_left_out(moments: ScoredMoments, name: str, resamples: Resamples) -> tuple[Array, Array]:

@@ -97,6 +97,6 @@ def test_groups_do_not_depend_on_chunks_and_do_not_grow() -> None:
     whole.update(samples)
     for part in samples.split([1, 40, 200, 759]):
         parts.update(part)
-    assert torch.equal(whole.resamples().sums, parts.resamples().sums)
-    assert torch.allclose(whole.resamples().sums[3], samples[3::32].sum(0), rtol=1e-12)
+    assert np.array_equal(whole.resamples().sums, parts.resamples().sums)
+    assert np.allclose(whole.resamples().sums[3], samples[3::32].sum(0), rtol=1e-12)
     assert whole.resamples().sizes.tolist() == [len(range(group, 1000, 32)) for group in range(32)]
