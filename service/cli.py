@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import entry_points
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,17 @@ def _option(setting: Setting) -> Callable[[Callable[..., None]], Callable[..., N
     )
 
 
+class _Finite(click.FloatRange):
+    """A number within bounds; NaN is within none, and would pass every comparison."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read a number."""
+        number = super().convert(value, param, ctx)
+        if not isfinite(number):
+            self.fail(f"{value} is not a finite number", param, ctx)
+        return number
+
+
 def _type(setting: Setting) -> click.ParamType[Any]:
     if setting.described.choices:
         return click.Choice(setting.described.choices, case_sensitive=False)
@@ -53,7 +65,7 @@ def _type(setting: Setting) -> click.ParamType[Any]:
     if setting.kind is int:
         return click.IntRange(_whole(setting.described.minimum), _whole(setting.described.maximum))
     if setting.kind is float:
-        return click.FloatRange(setting.described.minimum, setting.described.maximum)
+        return _Finite(setting.described.minimum, setting.described.maximum)
     return click.STRING
 
 

@@ -96,6 +96,10 @@ class ModelError(RequestError):
         return self if self._row is None else ModelError(self._message, self.detail, numbers[self._row])
 
 
+class OutOfMemory(ModelError):
+    """A pass of the model took more memory than there is."""
+
+
 class Unavailable(RequestError):
     """The server or the model is loading or draining, or the model could not be loaded."""
 

@@ -1,6 +1,7 @@
 """What `unsure inspect` tells about one model, as the server would serve it."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import msgspec
 
@@ -25,7 +26,9 @@ def load(settings: Settings, name: str, version: int | None) -> ServedModel:
         raise NotFound(f"{settings.repository} has no model {name!r}; it has: {known}")
     folder = folders[name]
     number = _chosen(folder, version)
-    return prepare(folder.read(folder.manifest(), number, settings.allowed_factories), execution(settings))
+    # To look must not change what the server will read.
+    looking = replace(execution(settings), keep_findings=False)
+    return prepare(folder.read(folder.manifest(), number, settings.allowed_factories), looking)
 
 
 def _chosen(folder: ModelFolder, version: int | None) -> int:

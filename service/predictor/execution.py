@@ -27,12 +27,14 @@ class Execution:
         plan: the plan that runs what it can run; "auto" for the fastest.
         precision: "float32", or "auto" for a lower one where it is fast and moves the mean little.
         compile_after_seconds: how long requests of a shape have run before code is compiled for it; 0: never.
+        keep_findings: whether to write down what measuring finds, for the next start.
     """
 
     device: str = "cpu"
     plan: str = AUTO
     precision: str = AUTO
     compile_after_seconds: float = 0.0
+    keep_findings: bool = True
 
     @property
     def pinned(self) -> Pinned:

@@ -65,7 +65,7 @@ class ServedModel:
             names=[tensor.name for tensor in manifest.input],
             output=manifest.output.name,
         )
-        if found is None and self.engine.plans:
+        if found is None and self.engine.plans and execution.keep_findings:
             write_findings(read.folder, findings_of(self.engine.plans, circumstances))
         self._check_output()
 

@@ -19,8 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 
-from service.sampling.comparison import agree, one_output
+from service.sampling.comparison import one_output, same_samples
 from service.sampling.interception import DropoutCall
 from service.sampling.shortcuts import arguments_of_linear
 from service.sampling.sites import Site
@@ -28,7 +29,7 @@ from service.sampling.stochastic import Inputs, Sites, StochasticModel
 
 
 @dataclass(frozen=True)
-class Head:
+class LastLayer:
     """A last linear layer, and the one site, which drops from its input.
 
     Args:
@@ -63,35 +64,46 @@ class Head:
             sites: of a pass on them.
         """
         units, _ = _seen(model, inputs, sites)
-        given = torch.stack(
-            [F.linear(units * mask.to(units.dtype), self.weight, self.bias) for mask in masks]
-        )
-        expected = samples.reshape(*samples.shape[:2], -1)
-        return given.numel() == expected.numel() and agree(
-            expected, given.reshape(expected.shape), spread=expected.std(0).mean(0)
-        )
+        given = [F.linear(units * mask.to(units.dtype), self.weight, self.bias) for mask in masks]
+        return same_samples(samples, torch.stack(given))
 
 
 @torch.no_grad()
-def find_head(model: StochasticModel, inputs: Inputs, sites: Sites) -> Head | None:
-    """Watch a pass in which nothing is dropped. What is found is a claim, for `Head.gives` to hold up."""
+def find_last_layer(model: StochasticModel, inputs: Inputs, sites: Sites) -> LastLayer | None:
+    """Watch a pass in which nothing is dropped; what is found is a claim, for `LastLayer.gives`."""
     sampled = [site for site in sites.values() if site.sampled]
     if len(sampled) != 1 or not _drops_units(sampled[0]):
         return None
-    watch = _Watch()
+    watch = _Watch(model)
     with watch:
-        _seen(model, inputs, sites, watch.follow)
-    if watch.layer is None or watch.layer[0].shape[1] != sampled[0].mask_shape[-1]:
+        _, output = _seen(model, inputs, sites, watch.follow)
+    if watch.layer is None or watch.made is not output:
         return None
-    return Head(sampled[0], *watch.layer)
+    last = LastLayer(sampled[0], *watch.layer)
+    return last if last.weight.shape[1] == last.site.mask_shape[-1] else None
+
+
+_RESHAPING = frozenset(
+    {
+        *(Tensor.reshape, Tensor.view, Tensor.flatten, Tensor.squeeze, Tensor.unsqueeze, Tensor.contiguous),
+        *(torch.reshape, torch.flatten, torch.squeeze, torch.unsqueeze),
+    }
+)
+"""Functions that leave every number as it is."""
 
 
 class _Watch(TorchFunctionMode):
-    """Finds the linear layer that takes what a site gives."""
+    """Finds the linear layer that takes what a site gives, and what of its output is left as it is.
 
-    def __init__(self) -> None:
+    A function that does nothing to the example rows may do something to others, as a clamp does: any but
+    those that change the shape alone ends the search.
+    """
+
+    def __init__(self, model: StochasticModel) -> None:
         super().__init__()
         self.layer: tuple[Tensor, Tensor | None] | None = None
+        self.made: Tensor | None = None
+        self._constants = {id(held) for held in model.dropping.parameters()} | {id(None)}
         self._followed: Tensor | None = None
 
     def follow(self, dropped: Tensor) -> None:
@@ -101,11 +113,19 @@ class _Watch(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], _types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        if func is F.linear:
-            values, weight, bias = arguments_of_linear(*args, **kwargs or {})
-            if values is self._followed:
-                self.layer = weight, bias
-        return func(*args, **kwargs or {})
+        given = kwargs or {}
+        made = func(*args, **given)
+        leaves = tree_leaves((args, given))
+        if func is F.linear and arguments_of_linear(*args, **given)[0] is self._followed:
+            _, weight, bias = arguments_of_linear(*args, **given)
+            if {id(weight), id(bias)} <= self._constants:
+                self.layer, self.made = (weight, bias), made
+        elif self.made is not None and any(leaf is self.made for leaf in leaves):
+            if func in _RESHAPING:
+                self.made = made
+            elif isinstance(made, Tensor) or func is Tensor.__setitem__:
+                self.made = None
+        return made
 
 
 def _seen(

@@ -25,6 +25,14 @@ def one_output(output: object, rows: int) -> Tensor:
     return output.reshape(rows, -1)
 
 
+def same_samples(expected: Tensor, given: Tensor) -> bool:
+    """Tell whether two ways gave the same samples of the same networks, each [samples, rows, …]."""
+    if expected.numel() != given.numel() or expected.shape[:2] != given.shape[:2]:
+        return False
+    flat = expected.reshape(*expected.shape[:2], -1)
+    return agree(flat, given.reshape(flat.shape), spread=flat.std(0).mean(0))
+
+
 def agree(expected: Tensor, given: Tensor, spread: Tensor) -> bool:
     """Tell whether two outputs are the same but for rounding.
 

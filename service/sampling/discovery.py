@@ -105,6 +105,7 @@ def _walk(model: StochasticModel, inputs: Inputs) -> _Walk:
         shape, made = tuple(call.arguments.values.shape), len(observer.made_bytes)
         seen.append(_SeenCall(call, shape, observer.flops, made))
         kept = call.keep_all()
+        observer.made_bytes.append(kept.nbytes)  # nothing is dropped here, and a sample makes this much
         if call.kind.uniform:
             watch.follow(call.name, kept)
         return kept

@@ -8,7 +8,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from service.errors import ModelError, ModelRefused, NoDropout
+from service.errors import InvalidInput, ModelError, ModelRefused, NoDropout, OutOfMemory
 from service.sampling.audit import audit, refuse_random
 from service.sampling.comparison import one_output
 from service.sampling.compiled import Key
@@ -114,7 +114,11 @@ class Engine:
         """
         placed = self._placed(inputs)
         blocks = self._blocks(placed, self._predicted_row_bytes(placed))
-        return _checked(torch.cat([self._predicted(block) for block in blocks]))
+        while True:
+            try:
+                return _checked(torch.cat([self._predicted(block) for block in blocks]))
+            except OutOfMemory as error:
+                _, blocks = _smaller(1, blocks, error)
 
     def samples(self, inputs: Inputs, seed: int, samples: range, plan: str | None = None) -> Iterator[Tensor]:
         """Run thinned networks, a chunk of samples at a time.
@@ -138,13 +142,18 @@ class Engine:
         ranking = (plan,) if plan else self._executor.ranking(layout, len(blocks[0][0]))
         step = self._chunk_samples(layout, len(blocks[0][0]), ranking)
         kept_samples = samples.stop if self._masks.worth_keeping(layout.sampled, samples.stop) else 0
-        for start in range(samples.start, samples.stop, step):
+        start = samples.start
+        while start < samples.stop:
             chunk = range(start, min(start + step, samples.stop))
-            networks = drawn(self._masks, layout, seed, chunk, kept_samples)
-            works = (Work(block, layout, networks) for block in blocks)
-            yield _checked(
-                torch.cat([self._executor.run(work, ranking, self.width) for work in works], dim=1)
-            )
+            try:
+                networks = drawn(self._masks, layout, seed, chunk, kept_samples)
+                works = (Work(block, layout, networks) for block in blocks)
+                outputs = [self._executor.run(work, ranking, self.width) for work in works]
+            except OutOfMemory as error:
+                step, blocks = _smaller(step, blocks, error)
+                continue
+            yield _checked(torch.cat(outputs, dim=1))
+            start = chunk.stop
 
     def moments(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
         """Give mean and variance over all thinned networks, in closed form: where `exact` says so.
@@ -157,7 +166,8 @@ class Engine:
 
         Raises:
             NoDropout: there is nothing to sample with rows of this shape.
-            ModelError: there is no closed form, or the model raised, or gave NaN or a wrong shape.
+            InvalidInput: with rows of this shape there is no closed form.
+            ModelError: the model raised, or gave NaN or a wrong shape.
         """
         placed = self._placed(inputs)
         layout = self._layout_of(placed)
@@ -185,7 +195,7 @@ class Engine:
     @property
     def exact(self) -> bool:
         """Whether mean and variance over all thinned networks have a closed form."""
-        return self.report.can_sample and self._layout(self.example.shapes).head is not None
+        return self.report.can_sample and self._layout(self.example.shapes).last_layer is not None
 
     @property
     def parameters(self) -> int:
@@ -211,7 +221,7 @@ class Engine:
     def _blocks(self, inputs: Inputs, row_bytes: int) -> list[Inputs]:
         """Cut rows so that one pass of a block fits the budget."""
         rows = max(1, self._budgets.chunk_bytes // row_bytes)
-        return list(zip(*(tensor.split(rows) for tensor in inputs), strict=True))
+        return _split(inputs, rows)
 
     def _predicted_row_bytes(self, inputs: Inputs) -> int:
         """Estimate what a row takes from what a made-up one took: nothing need be run to find out."""
@@ -241,11 +251,11 @@ class Engine:
 
     @torch.inference_mode()
     def _moments(self, inputs: Inputs, layout: Layout) -> tuple[Tensor, Tensor]:
-        if layout.head is None:
+        if layout.last_layer is None:
             shapes = _words(_row_shapes(inputs))
-            raise ModelError(f"with rows of shape {shapes} there is no closed form; ask for samples")
+            raise InvalidInput(f"with rows of shape {shapes} there is no closed form; ask for samples")
         try:
-            return layout.head.moments(self._model, inputs, layout.sites)
+            return layout.last_layer.moments(self._model, inputs, layout.sites)
         except Exception as cause:
             raise model_error(cause) from cause
 
@@ -261,13 +271,32 @@ class Engine:
         layout = Layout(sites, found.row_bytes(), found.row_bytes(after=first), shortcuts)
         if first is None:
             return layout
-        layout = replace(layout, head=self._executor.head(layout, example))
+        layout = replace(layout, last_layer=self._executor.last_layer(layout, example))
         if self.plans is None:
             return layout
         return replace(layout, refused=self._executor.refused(layout, example, self.width))
 
     def _placed(self, inputs: Inputs) -> Inputs:
         return tuple(tensor.to(self.device) for tensor in inputs)
+
+
+def _smaller(step: int, blocks: Sequence[Inputs], error: OutOfMemory) -> tuple[int, list[Inputs]]:
+    """Take half the samples at a time, or for one sample half the rows; for one row, give up.
+
+    The answer stays the same: masks depend on neither.
+    """
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    rows = len(blocks[0][0])
+    if step > 1:
+        return step // 2, list(blocks)
+    if rows == 1:
+        raise error
+    return 1, [half for block in blocks for half in _split(block, (rows + 1) // 2)]
+
+
+def _split(inputs: Inputs, rows: int) -> list[Inputs]:
+    return list(zip(*(tensor.split(rows) for tensor in inputs), strict=True))
 
 
 def _row_shapes(inputs: Inputs) -> Shapes:

@@ -4,24 +4,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import prod
-from time import perf_counter
 
 import torch
 from torch import Tensor
 
 from service.errors import ModelError
-from service.sampling.closed_form import Head, find_head
+from service.sampling.closed_form import LastLayer, find_last_layer
 from service.sampling.compiled import Compiled
 from service.sampling.discovery import Example
 from service.sampling.layout import Layout, Work, drawn
 from service.sampling.masks import MaskStore
 from service.sampling.names import LOOP, LOW
-from service.sampling.planner import PlanChoice, choose_plans, differences
+from service.sampling.planner import PlanChoice, choose_plans, differences, moves
 from service.sampling.plans import Fold, Loop, Plan, Vmap
 from service.sampling.precision import has_bfloat16, in_bfloat16, is_float32
 from service.sampling.raised import model_error
 from service.sampling.stochastic import Inputs, StochasticModel
 from service.sampling.thinned import KeptSamples, Spread, Thinned
+from service.sampling.timing import timed
 
 _HELD_ROWS = 3
 _HELD_SAMPLES = 8
@@ -117,16 +117,17 @@ class Executor:
             layout: of the example rows.
             example: makes them.
             width: of the model's output.
-            known: what was found earlier for the same model on the same machine.
+            known: what was measured earlier for the same model on the same machine.
         """
         self._plans = {plan.name: plan for plan in self._possible(layout)}
         run = partial(self._run_example, layout, example, width)
-        if known and self._plans.keys() >= {name for names in known.by_rows.values() for name in names}:
-            self.choice = known
-        else:
-            samples, seconds = self._usual.samples, self._budgets.measuring_seconds
-            able = self._able(layout, example)
-            self.choice = choose_plans(able, run, samples, seconds, self._pinned.plan)
+        samples, seconds = self._usual.samples, self._budgets.measuring_seconds
+        able = self._able(layout, example)
+        self.choice = choose_plans(able, run, samples, seconds, self._pinned.plan, known)
+        first = {names[0] for names in self.choice.by_rows.values()}
+        for name, plan in self._plans.items():
+            if isinstance(plan, Thinned) and name not in first:
+                plan.forget()
         bases = {name: plan for name, plan in self._plans.items() if isinstance(plan, Vmap)}
         after = self._budgets.compiling_after_seconds
         self.compiled = Compiled(bases, self._plans[LOOP], self._measured_ranking, after)
@@ -135,18 +136,19 @@ class Executor:
         """Hold the plans against the loop for rows of a shape that was not there at load."""
         names = [name for name in self._able(layout, example) if name in self._measured_ranking(layout, 1)]
         run = partial(self._run_example, layout, example, width)
-        return frozenset(differences(names, run, rows=2, samples=2))
+        refused = differences(names, run, rows=2, samples=2)
+        return frozenset(refused | moves(names, run, 2, self._usual.samples)[1])
 
-    def head(self, layout: Layout, example: Example) -> Head | None:
+    def last_layer(self, layout: Layout, example: Example) -> LastLayer | None:
         """Find the last layer, if samples of the loop are as it alone gives them."""
         inputs = example(_HELD_ROWS)
-        head = find_head(self._model, inputs, layout.sites)
-        if head is None:
+        last = find_last_layer(self._model, inputs, layout.sites)
+        if last is None:
             return None
         work = self._usual_work(layout, inputs, _HELD_SAMPLES)
-        masks = work.networks.masks[head.site.name]
+        masks = work.networks.masks[last.site.name]
         samples = self._plans[LOOP].run(work)
-        return head if head.gives(samples, masks, self._model, inputs, layout.sites) else None
+        return last if last.gives(samples, masks, self._model, inputs, layout.sites) else None
 
     def ranking(self, layout: Layout, rows: int) -> tuple[str, ...]:
         """Give the plans for so many rows, the one to try first in front."""
@@ -170,13 +172,12 @@ class Executor:
         plan = next((plan for plan in map(self._plan, ranking) if plan.takes(work)), None)
         if plan is None:
             raise ModelError(f"no plan of {', '.join(ranking)} takes this request")
-        start = perf_counter()
         try:
-            outputs = plan.run(work)
+            outputs, seconds = timed(lambda: plan.run(work))
         except Exception as cause:
             raise model_error(cause) from cause
         if self.compiled and plan is not self.compiled and self.compiled.name in ranking:
-            self.compiled.note(work, perf_counter() - start)
+            self.compiled.note(work, seconds)
         return _shaped(outputs, (len(work.networks.samples), work.rows, width))
 
     def compile(self, work: Work) -> None:
@@ -223,10 +224,7 @@ class Executor:
     def _run_example(
         self, layout: Layout, example: Example, width: int, plan: str, rows: int, samples: int
     ) -> Tensor:
-        outputs = self.run(self._usual_work(layout, example(rows), samples), (plan, LOOP), width)
-        if outputs.is_cuda:
-            torch.cuda.synchronize(outputs.device)  # or only the start of the work would be timed
-        return outputs
+        return self.run(self._usual_work(layout, example(rows), samples), (plan,), width)
 
     def _usual_work(self, layout: Layout, inputs: Inputs, samples: int) -> Work:
         kept = samples if self._masks.worth_keeping(layout.sampled, samples) else 0

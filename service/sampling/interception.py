@@ -76,12 +76,14 @@ class DropoutCall:
         path: of the module in whose forward it stands.
         kind: which function.
         arguments: what it was called with.
+        rows: of the pass.
     """
 
     name: str
     path: str
     kind: Kind
     arguments: Arguments
+    rows: int
 
     def keep_all(self) -> Tensor:
         """Give what the call gives where nothing is dropped; a draw in place is written, as torch does."""
@@ -99,12 +101,18 @@ class DropoutPass(TorchFunctionMode):
         paths: of the tree that runs.
         answer: stands for the dropout functions.
         held_in_eval: paths of modules that are in eval mode only because of their running statistics.
+        rows: that the pass runs on.
     """
 
     def __init__(
-        self, paths: ModulePaths, answer: Callable[[DropoutCall], Tensor], held_in_eval: frozenset[str]
+        self,
+        paths: ModulePaths,
+        answer: Callable[[DropoutCall], Tensor],
+        held_in_eval: frozenset[str],
+        rows: int,
     ) -> None:
         super().__init__()
+        self._rows = rows
         self._held_in_eval = held_in_eval
         self._paths = paths
         self._answer = answer
@@ -144,4 +152,5 @@ class DropoutPass(TorchFunctionMode):
         path = self._paths.current
         earlier = self._calls[path]
         self._calls[path] += 1
-        return DropoutCall(f"{path}:{earlier}" if earlier else path, path, kind, given)
+        name = f"{path}:{earlier}" if earlier else path
+        return DropoutCall(name, path, kind, given, self._rows)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from service.sampling.closed_form import Head
+from service.sampling.closed_form import LastLayer
 from service.sampling.masks import MaskStore
 from service.sampling.shortcuts import Shortcuts
 from service.sampling.sites import Site
@@ -22,7 +22,7 @@ class Layout:
         sample_row_bytes: the same of what differs between samples: all after the first sampled site.
         shortcuts: arithmetic that masks make needless.
         refused: plans that differ from the loop for such inputs.
-        head: the last layer, where mean and variance over all networks have a closed form.
+        last_layer: where it alone drops, as example rows show it: mean and variance have a closed form.
     """
 
     sites: Mapping[str, Site]
@@ -30,7 +30,7 @@ class Layout:
     sample_row_bytes: int
     shortcuts: Shortcuts
     refused: frozenset[str] = frozenset()
-    head: Head | None = None
+    last_layer: LastLayer | None = None
 
     @property
     def sampled(self) -> list[Site]:

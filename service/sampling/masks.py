@@ -9,6 +9,7 @@ whatever the number of samples, no site shares a stream with another, and nothin
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from hashlib import blake2b
 from math import prod
 
@@ -98,7 +99,7 @@ class MaskStore:
     def __init__(self, budget_bytes: int, device: torch.device) -> None:
         self._budget_bytes = budget_bytes
         self._device = device
-        self._kept: OrderedDict[tuple[int, str, tuple[int, ...]], Tensor] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, Site], Tensor] = OrderedDict()
         self._lock = threading.Lock()
         self.kept_bytes = 0
 
@@ -123,7 +124,8 @@ class MaskStore:
         """
         if kept_samples < samples.stop:
             return self._draw(seed, site, samples)
-        key = (seed, site.name, site.mask_shape)
+        # All of the site: a model may drop at another rate where rows are longer, with a mask of one shape.
+        key = (seed, replace(site, share_of_cost=0.0))
         with self._lock:
             kept = self._kept.get(key)
             if kept is None or len(kept) < samples.stop:
@@ -137,7 +139,7 @@ class MaskStore:
             return self._draw(seed, site, range(stop))
         return torch.cat([kept, self._draw(seed, site, range(len(kept), stop))])
 
-    def _keep(self, key: tuple[int, str, tuple[int, ...]], kept: Tensor) -> None:
+    def _keep(self, key: tuple[int, Site], kept: Tensor) -> None:
         replaced = self._kept.get(key)
         self.kept_bytes += kept.nbytes - (0 if replaced is None else replaced.nbytes)
         self._kept[key] = kept

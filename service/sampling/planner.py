@@ -1,15 +1,16 @@
 """Which plan runs a model: those that agree with the loop, fastest first, as measured at load."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import inf
 from time import perf_counter
 
 from torch import Tensor
 
 from service.errors import ModelError
-from service.sampling.comparison import agree
+from service.sampling.comparison import same_samples
 from service.sampling.names import LOOP, LOW
-from service.sampling.precision import LARGEST_SHARE, MEAN_SHARE, shares
+from service.sampling.precision import affordable, shares
 
 Run = Callable[[str, int, int], Tensor]  # plan, rows, samples → outputs of the example rows
 
@@ -48,21 +49,26 @@ class PlanChoice:
 
 
 def choose_plans(
-    plans: Sequence[str], run: Run, samples: int, budget_seconds: float, pinned: str | None
+    plans: Sequence[str],
+    run: Run,
+    samples: int,
+    budget_seconds: float,
+    pinned: str | None,
+    known: PlanChoice | None = None,
 ) -> PlanChoice:
     """Verify and measure.
 
     Args:
-        plans: by name, the loop first; all can run the example rows.
-        run: runs example rows with a plan.
+        plans: by name, the loop first.
+        run: runs example rows with a plan; raises ModelError where that cannot.
         samples: of a usual request.
         budget_seconds: about how long measuring may take; what is too slow to measure keeps the order found
             for fewer rows.
         pinned: a plan that goes before all others without measuring, if it can run the model.
+        known: times that were measured earlier. Plans are verified all the same.
     """
-    own = [plan for plan in plans if not plan.endswith(LOW)]
-    refused = differences(own, run, _VERIFIED_ROWS, _VERIFIED_SAMPLES)
-    moved, too_far = _moved([plan for plan in plans if plan.endswith(LOW)], run, samples)
+    refused = differences(plans, run, _VERIFIED_ROWS, _VERIFIED_SAMPLES)
+    moved, too_far = moves(plans, run, _COMPARED_ROWS, samples)
     refused |= too_far
     left = [plan for plan in plans if plan not in refused]
     if left == [LOOP]:
@@ -70,24 +76,34 @@ def choose_plans(
     if pinned in left:
         order = sorted(left, key=lambda plan: (plan != pinned, plan == LOOP))
         return PlanChoice({1: tuple(order)}, {}, refused, samples, moved)
-    seconds: dict[tuple[str, int], float] = {}
-    by_rows: dict[int, tuple[str, ...]] = {}
-    clock = _Clock(run, samples, budget_seconds)
-    for rows in MEASURED_ROWS:
-        if by_rows and clock.spent:
-            break
-        times = {plan: clock.measure(plan, rows) for plan in left}
-        seconds |= {(plan, rows): taken for plan, taken in times.items()}
-        by_rows[rows] = tuple(sorted(left, key=times.__getitem__))
-        best = min(times.values())
-        left = [plan for plan in left if plan == LOOP or times[plan] <= _HOPELESS * best]
+    if known and set(known.by_rows[1]) == set(left):
+        return replace(known, refused=refused, shares=moved)
+    by_rows, seconds = _measured(left, _Clock(run, samples, budget_seconds))
     return PlanChoice(by_rows, seconds, refused, samples, moved)
 
 
+def _measured(
+    plans: Sequence[str], clock: "_Clock"
+) -> tuple[dict[int, tuple[str, ...]], dict[tuple[str, int], float]]:
+    """Rank plans by number of rows; each that takes so many is there, the loop always."""
+    seconds: dict[tuple[str, int], float] = {}
+    by_rows: dict[int, tuple[str, ...]] = {}
+    for rows in MEASURED_ROWS:
+        if by_rows and clock.spent:
+            break
+        times = {plan: clock.measure(plan, rows) for plan in plans}
+        seconds |= {(plan, rows): taken for plan, taken in times.items() if taken < inf}
+        best = min(times.values())
+        by_rows[rows] = tuple(sorted(plans, key=times.__getitem__))
+        plans = [plan for plan in by_rows[rows] if plan == LOOP or times[plan] <= _HOPELESS * best]
+    return by_rows, seconds
+
+
 def differences(plans: Sequence[str], run: Run, rows: int, samples: int) -> dict[str, str]:
-    """Hold plans against the loop; gives why a plan is not to be used."""
+    """Hold plans in the model's own precision against the loop; gives why one is not to be used."""
     expected = run(LOOP, rows, samples)
-    reasons = {plan: _difference(expected, plan, run, rows) for plan in plans if plan != LOOP}
+    own = [plan for plan in plans if plan != LOOP and not plan.endswith(LOW)]
+    reasons = {plan: _difference(expected, plan, run, rows) for plan in own}
     return {plan: reason for plan, reason in reasons.items() if reason}
 
 
@@ -95,26 +111,37 @@ def _difference(expected: Tensor, plan: str, run: Run, rows: int) -> str | None:
     try:
         given = run(plan, rows, len(expected))
     except ModelError as cause:  # some operation has no batching rule
-        return f"it cannot run this model: {cause.detail or cause}"
-    if agree(expected, given, spread=expected.std(0).mean(0)):
+        return _cannot(cause)
+    if same_samples(expected, given):
         return None
     return f"it differs from the loop by {(expected - given).abs().max().item():.2g}"
 
 
-def _moved(
-    plans: Sequence[str], run: Run, samples: int
+def moves(
+    plans: Sequence[str], run: Run, rows: int, samples: int
 ) -> tuple[dict[str, tuple[float, float]], dict[str, str]]:
-    """Compare plans in lower precision with the loop; gives their shares, and why some are too far off."""
-    if not plans:
-        return {}, {}
-    expected = run(LOOP, _COMPARED_ROWS, samples)
-    moved = {plan: shares(expected, run(plan, _COMPARED_ROWS, samples)) for plan in plans}
-    too_far = {
-        plan: f"it moves the mean by {mean:.0%} of its standard error on average, and by {most:.0%} at most"
-        for plan, (mean, most) in moved.items()
-        if not (mean <= MEAN_SHARE and most <= LARGEST_SHARE)
-    }
-    return moved, too_far
+    """Compare plans in lower precision with the loop; gives their shares, and why some are not to be used."""
+    moved: dict[str, tuple[float, float]] = {}
+    refused: dict[str, str] = {}
+    low = [plan for plan in plans if plan.endswith(LOW)]
+    if not low:
+        return moved, refused
+    expected = run(LOOP, rows, samples)
+    for plan in low:
+        try:
+            moved[plan] = mean, most = shares(expected, run(plan, rows, samples))
+        except ModelError as cause:  # some operation has no rule for this precision
+            refused[plan] = _cannot(cause)
+            continue
+        if not affordable(mean, most):
+            refused[plan] = (
+                f"it moves the mean by {mean:.0%} of its standard error on average, and by {most:.0%} at most"
+            )
+    return moved, refused
+
+
+def _cannot(cause: ModelError) -> str:
+    return f"it cannot run this model: {cause.detail or cause}"
 
 
 class _Clock:
@@ -131,9 +158,15 @@ class _Clock:
         return self._left <= 0
 
     def measure(self, plan: str, rows: int) -> float:
-        """Time a usual request; where that takes too long, a line through two shorter ones stands for it."""
+        """Time a usual request; where that takes too long, a line through two shorter ones stands for it.
+
+        Infinite for a plan that does not take so many rows.
+        """
         few = min(self._samples, _TRIED_SAMPLES)
-        first = self._time(plan, rows, few)
+        try:
+            first = self._time(plan, rows, few)
+        except ModelError:  # a plan may take a few rows, and not many
+            return inf
         if first * self._samples / few * _REPEATS <= self._left / 2:
             return min(self._time(plan, rows, self._samples) for _ in range(_REPEATS))
         more = min(self._samples, 4 * few)

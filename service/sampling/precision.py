@@ -67,5 +67,10 @@ def shares(expected: Tensor, given: Tensor) -> tuple[float, float]:
     return (relative.mean().item(), relative.max().item()) if relative.numel() else (0.0, 0.0)
 
 
+def affordable(mean: float, most: float) -> bool:
+    """Tell whether shares, on average and at most, are small enough."""
+    return mean <= MEAN_SHARE and most <= LARGEST_SHARE
+
+
 def _converted(leaf: Any, dtype: torch.dtype) -> Any:
     return leaf.to(dtype) if isinstance(leaf, Tensor) and leaf.is_floating_point() else leaf

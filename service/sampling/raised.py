@@ -1,6 +1,10 @@
 """What a model raised, as an error of ours."""
 
-from service.errors import ModelError, ModelRefused, RequestError
+import torch
+
+from service.errors import ModelError, ModelRefused, OutOfMemory, RequestError
+
+_CPU_ALLOCATOR = "can't allocate memory"  # torch has no error of its own for this on CPU
 
 
 def model_error(cause: Exception) -> RequestError:
@@ -11,4 +15,6 @@ def model_error(cause: Exception) -> RequestError:
         return ModelError("the model cannot be run with rows of this shape", str(cause))
     text = str(cause).strip()
     detail = f"{type(cause).__name__}: {text.splitlines()[0]}" if text else type(cause).__name__
+    if isinstance(cause, torch.OutOfMemoryError) or _CPU_ALLOCATOR in text:
+        return OutOfMemory("the model ran out of memory", detail)
     return ModelError(f"the model raised {type(cause).__name__}", detail)

@@ -73,11 +73,11 @@ class Site:
         """Memory of one sample's factors."""
         return prod(self.mask_shape) * _FLOAT32_BYTES
 
-    def takes(self, needed: tuple[int, ...]) -> bool:
-        """Tell whether its mask is made for an input whose own mask would have the shape `needed`."""
-        rows = self.rows
+    def takes(self, needed: tuple[int, ...], rows: int) -> bool:
+        """Tell whether its mask is made for an input of so many rows whose own mask would have a shape."""
+        held = self.rows
         return len(needed) == len(self.mask_shape) and all(
-            size % rows.parts == 0 or size == 1 if rows and index == rows.index else size == mine
+            size in (1, held.parts * rows) if held and index == held.index else size == mine
             for index, (size, mine) in enumerate(zip(needed, self.mask_shape, strict=True))
         )
 

@@ -68,7 +68,7 @@ class StochasticModel:
     def intercepted(self, inputs: Inputs, answer: Callable[[DropoutCall], Tensor]) -> Any:
         """Run one pass of the dropping tree in which `answer` stands for every dropout function."""
         self.paths.restart()
-        with DropoutPass(self.paths, answer, self.held_in_eval):
+        with DropoutPass(self.paths, answer, self.held_in_eval, len(inputs[0])):
             return self.dropping(*(tensor.clone() for tensor in inputs))
 
 
@@ -92,7 +92,7 @@ def masked(call: DropoutCall, site: Site, factors: Tensor, *, in_place: bool) ->
 
 def check_shape(call: DropoutCall, site: Site) -> None:
     """Refuse an input for which the site's mask is not made."""
-    if not site.takes(call.kind.mask_shape(tuple(call.arguments.values.shape))):
+    if not site.takes(call.kind.mask_shape(tuple(call.arguments.values.shape)), call.rows):
         raise ModelError(
             f"dropout at {call.name} met a shape for which its mask {site.mask_shape} is not made"
         )
@@ -109,6 +109,8 @@ def _recognised(call: DropoutCall, sites: Sites) -> Site:
     site = sites.get(call.name)
     if site is None:
         raise ModelError(f"dropout at {call.name} did not run when the model was loaded, so it has no mask")
+    if site.kind != call.kind.name:
+        raise ModelError(f"dropout at {call.name} was {site.kind} at load and is now {call.kind.name}")
     if site.rate != call.arguments.rate and not call.kind.uniform:  # its rate is the model's to compare with
         raise ModelError(f"dropout at {call.name} had rate {site.rate} at load and now {call.arguments.rate}")
     return site

@@ -147,7 +147,8 @@ class Thinned(Spread):
         self._layout = layout
         self._seed = kept.seed
         each = sum(_cut_bytes(cut, layout) for cut in layout.shortcuts.cuts.values())
-        self._samples = min(kept.samples, kept.budget_bytes // max(1, each))
+        # All that are usual or none: what was verified and measured is what runs.
+        self._samples = kept.samples if each * kept.samples <= kept.budget_bytes else 0
         self._lock = Lock()
         self._made: Batch | None = None
 
@@ -165,6 +166,11 @@ class Thinned(Spread):
         picks = {name: units[chunk] for name, units in made.picks.items()}
         cuts = {call: CutWeight(cut.weight[chunk], cut.bias[chunk]) for call, cut in made.cuts.items()}
         return Batch(masks, picks, cuts)
+
+    def forget(self) -> None:
+        """Give the memory of the cut weights back; they are made again if they are asked for."""
+        with self._lock:
+            self._made = None
 
     def _kept(self) -> Batch:
         with self._lock:

@@ -83,3 +83,17 @@ def test_what_is_wrong_is_one_sentence(repository: Repository, arguments: list[s
     assert sentence in told.output.replace(", random", "")
     assert told.output.startswith("Error: ")
     assert "Traceback" not in told.output
+
+
+def test_a_setting_that_is_no_number_is_refused(repository: Repository) -> None:
+    """NaN is within no bounds, and fails no comparison with them."""
+    told = CliRunner().invoke(main, ["serve", "--compile-after-seconds", "nan"])
+    assert told.exit_code == 2
+    assert "nan is not a finite number" in told.output
+
+
+def test_looking_leaves_the_repository_as_it_is(repository: Repository) -> None:
+    """What it measures must not replace what the server has measured, with other threads or under other load."""
+    folder = repository.add()
+    assert inspect(repository, "small").exit_code == 0
+    assert [path.name for path in folder.iterdir()] == ["weights.safetensors"]

@@ -1,8 +1,10 @@
 """What measuring found is kept beside the weights, and used only where it still holds."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from repositories import Repository
@@ -11,8 +13,7 @@ from service.predictor import execution
 from service.predictor.execution import Execution
 from service.predictor.served_model import ServedModel, prepare
 from service.repository.folder import ModelFolder
-from service.sampling import executor
-from service.sampling.planner import PlanChoice
+from service.sampling import planner
 
 
 @pytest.fixture
@@ -20,13 +21,11 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """One entry for each time that plans are measured."""
     times: list[int] = []
 
-    def choose(*_args: object) -> PlanChoice:
+    def measure(plans: Sequence[str], _clock: object) -> Any:
         times.append(len(times))
-        return PlanChoice(
-            {1: ("vmap", "loop"), 32: ("thinned", "loop")}, {("vmap", 1): 0.25}, {"fold": "no"}, 50
-        )
+        return {1: tuple(plans), 32: ("thinned", "loop")}, {("vmap", 1): 0.25}
 
-    monkeypatch.setattr(executor, "choose_plans", choose)
+    monkeypatch.setattr(planner, "_measured", measure)
     return times
 
 

@@ -10,7 +10,7 @@ from networks import Named
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from service.errors import ModelError
+from service.errors import InvalidInput
 from service.sampling.engine import Engine
 from service.sampling.executor import Budgets
 
@@ -87,9 +87,21 @@ def scaled(values: Tensor) -> Tensor:
     return 2 * values
 
 
+def inside(self: nn.Module, values: Tensor) -> Tensor:
+    made: Tensor = self.get_submodule("last")(self.get_submodule("drop")(values))
+    return made
+
+
+def written_over(self: nn.Module, values: Tensor) -> Tensor:
+    """Like a clamp, it does nothing to rows such as those of the examples."""
+    made = inside(self, values)
+    made[made > 50] = 50.0
+    return made
+
+
 def no_closed_form() -> dict[str, nn.Module]:
     def after(self: nn.Module, values: Tensor) -> Tensor:
-        return scaled(self.get_submodule("last")(self.get_submodule("drop")(values)))
+        return scaled(inside(self, values))
 
     def both(self: nn.Module, values: Tensor) -> Tensor:
         dropped = self.get_submodule("drop")(values)
@@ -102,6 +114,9 @@ def no_closed_form() -> dict[str, nn.Module]:
         "activation": nn.Sequential(nn.Dropout(0.3), nn.Linear(4, 3), nn.Tanh()),
         "two layers": nn.Sequential(nn.Dropout(0.3), nn.Linear(4, 3), nn.Linear(3, 3)),
         "two sites": nn.Sequential(nn.Dropout(0.3), nn.Linear(4, 3), nn.Dropout(0.3), nn.Linear(3, 3)),
+        "clamped": Named(lambda self, values: inside(self, values).clamp_min(-50), **parts),
+        "clamped in place": Named(lambda self, values: inside(self, values).clamp_(-50, 50), **parts),
+        "written over": Named(written_over, **parts),
         "alpha": nn.Sequential(nn.AlphaDropout(0.3), nn.Linear(4, 3)),
         "channels": nn.Sequential(nn.Unflatten(1, (2, 2)), nn.Dropout1d(0.3), nn.Flatten(), nn.Linear(4, 3)),
         "nothing but": nn.Sequential(nn.Linear(4, 3), nn.Dropout(0.3)),
@@ -112,7 +127,7 @@ def no_closed_form() -> dict[str, nn.Module]:
 def test_where_there_is_none_nothing_is_claimed(name: str) -> None:
     of = engine(no_closed_form()[name], [4])
     assert not of.exact
-    with pytest.raises(ModelError, match=r"with rows of shape \[4\] there is no closed form"):
+    with pytest.raises(InvalidInput, match=r"with rows of shape \[4\] there is no closed form"):
         of.moments((torch.randn(2, 4),))
 
 

@@ -42,7 +42,7 @@ def test_compiled_code_equals_the_loop(
     network: Callable[[], nn.Module], shape: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For fresh rows, as many as it was made for and one less, which are padded, and for other seeds."""
-    monkeypatch.setattr(compiled, "_seconds", _halving())
+    monkeypatch.setattr(compiled, "_ratio", lambda _run, _base: 0.5)
     torch.manual_seed(0)
     of = engine(network(), shape)
     of.compile((torch.randn(4, *shape),), 0, 12)
@@ -53,14 +53,8 @@ def test_compiled_code_equals_the_loop(
             assert_close(sampled(of, rows, seed=seed), sampled(of, rows, "loop", seed=seed))
 
 
-def _halving() -> Callable[[Callable[[], Tensor]], float]:
-    """Claim that the first of two timed ways, the compiled one, takes half of the time."""
-    claims = iter([0.5, 1.0] * 100)
-    return lambda _run: next(claims)
-
-
 def test_code_that_is_no_faster_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiled, "_seconds", lambda _run: 1.0)
+    monkeypatch.setattr(compiled, "_ratio", lambda _run, _base: 1.0)
     of = engine(mlp(), [6])
     with pytest.raises(ModelError, match="no faster"):
         of.compile((torch.randn(4, 6),), 0, 12)
@@ -68,8 +62,7 @@ def test_code_that_is_no_faster_is_not_used(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_padding_that_costs_more_than_compiling_saved_is_not_done(monkeypatch: pytest.MonkeyPatch) -> None:
     """Code for 8 rows that takes 0.75 of the time is worth it for 7 rows, and not for 5."""
-    claims = iter([0.75, 1.0])
-    monkeypatch.setattr(compiled, "_seconds", lambda _run: next(claims))
+    monkeypatch.setattr(compiled, "_ratio", lambda _run, _base: 0.75)
     of = engine(mlp(), [6])
     of.compile((torch.randn(8, 6),), 0, 12)
     plan, layout = of._executor.compiled, of._layout(((6,),))
@@ -114,7 +107,7 @@ class Compiler:
 
 def test_a_compiler_that_is_at_work_delays_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers come while it works; it is asked once for a shape; when it is done, its code serves."""
-    monkeypatch.setattr(compiled, "_seconds", _halving())
+    monkeypatch.setattr(compiled, "_ratio", lambda _run, _base: 0.5)
     compiler = Compiler(compiled._by_inductor)
     monkeypatch.setattr(compiled, "_by_inductor", compiler)
     of, rows = engine(mlp(), [6], after=1e-9), torch.randn(2, 6)

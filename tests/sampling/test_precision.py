@@ -5,10 +5,10 @@ import torch
 from networks import mlp
 from torch import Tensor, nn
 
-from service.sampling import executor, planner
+from service.sampling import executor
 from service.sampling.engine import Engine
 from service.sampling.executor import Budgets, Pinned
-from service.sampling.precision import shares
+from service.sampling.precision import affordable, shares
 
 FLOAT = torch.float32
 QUICK = Budgets(measuring_seconds=0)
@@ -91,4 +91,6 @@ def test_shares_by_hand() -> None:
     expected = torch.stack([unit, 2 * unit], -1).unsqueeze(1)
     given = expected + torch.tensor([0.1, 0.5])
     assert shares(expected, given) == (pytest.approx((0.2 + 0.5) / 2), pytest.approx(0.5))
-    assert (planner.MEAN_SHARE, planner.LARGEST_SHARE) == (0.10, 0.30)
+    assert affordable(0.10, 0.30)
+    assert not affordable(0.11, 0.30)
+    assert not affordable(0.10, 0.31)

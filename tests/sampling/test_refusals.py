@@ -137,6 +137,16 @@ REFUSED: dict[str, tuple[nn.Module, Sequence[int], str]] = {
         (6,),
         r"1.teacher, sampling 1.teacher changes while the model runs",
     ),
+    "scripted": (
+        nn.Sequential(nn.Linear(6, 4), torch.jit.script(nn.Dropout(0.5))),
+        (6,),
+        r"the module 1 is TorchScript, and dropout in it cannot be seen; give the module itself",
+    ),
+    "compiled": (
+        nn.Sequential(nn.Linear(6, 4), torch.compile(nn.Dropout(0.5), backend="eager")),
+        (6,),
+        r"the module 1 is compiled by torch.compile, and dropout in it cannot be seen",
+    ),
     "remembers": (function(remembers), (6,), r"remembers what it was asked before"),
     "one name": (
         Named(

@@ -1,0 +1,16 @@
+"""How long work takes, on whatever device."""
+
+from collections.abc import Callable
+from time import perf_counter
+
+import torch
+from torch import Tensor
+
+
+def timed(run: Callable[[], Tensor]) -> tuple[Tensor, float]:
+    """Run something to its end; gives what it made, and its seconds."""
+    start = perf_counter()
+    made = run()
+    if made.is_cuda:
+        torch.cuda.synchronize(made.device)  # or only the start of the work would be timed
+    return made, perf_counter() - start
