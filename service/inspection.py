@@ -46,17 +46,20 @@ def as_json(model: ServedModel) -> str:
     return msgspec.json.format(msgspec.json.encode(dropout_reply(model))).decode()
 
 
+_HEADS = ("site", "kind", "rate", "mask", "sampled", "cost after it")
+
+
 def as_text(model: ServedModel) -> str:
     """Tell it to people."""
     report = dropout_reply(model)
     paragraphs = [
         _heading(model),
-        _table(("site", "kind", "rate", "mask", "sampled", "cost after it"), map(_site, report.sites)),
+        _table(_HEADS, map(_site, report.sites)) if report.sites else "",
         _findings(report),
     ]
     if model.engine.plans:
         paragraphs.append(_plans(model.engine.plans))
-    if model.exact:
+    if model.engine.report.can_sample and model.inexact is None:
         paragraphs.append('Mean and variance have a closed form: sampling.samples = "exact" draws nothing.')
     return "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
 
@@ -94,11 +97,14 @@ def _plans(choice: PlanChoice) -> str:
     ]
     lines = []
     if names:
-        lines = [f"Milliseconds for {choice.samples} samples:", _table(("rows", *names), rows)]
-    lines += [
-        f"{number} row{'s' if number > 1 else ''} and more: {order[0]}"
-        for number, order in choice.by_rows.items()
-    ]
+        lines = [
+            f"Milliseconds for {choice.samples} samples, now or at an earlier load:",
+            _table(("rows", *names), rows),
+        ]
+    for number, order in choice.by_rows.items():
+        if lines[-1:] and lines[-1].endswith(f"and more: {order[0]}"):
+            continue
+        lines.append(f"{number} row{'s' if number > 1 else ''} and more: {order[0]}")
     lines += [f"not used: {name}: {reason}" for name, reason in choice.refused.items()]
     return "\n".join(lines)
 

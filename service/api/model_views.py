@@ -166,7 +166,7 @@ def model_reply(entry: Entry, model: ServedModel) -> ModelReply:
             samples_view(model.default_samples),
             manifest.sampling.max_samples,
             manifest.sampling.seed,
-            model.exact,
+            model.inexact is None,
         ),
         policy=policy_view(model.policy),
         plan=_plan_view(model),

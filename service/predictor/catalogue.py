@@ -74,7 +74,7 @@ class Entry:
 
 _why_not: Mapping[State, str] = {
     "loading": "is still loading; try again in a moment",
-    "unavailable": "could not be loaded; the server's log says why",
+    "unavailable": "could not be loaded; `unsure inspect` and the server's log say why",
 }
 
 

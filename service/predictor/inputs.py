@@ -110,6 +110,7 @@ class TensorReader:
 
     def _finite(self, array: Array, number: int | None = None) -> Array:
         """Check all rows, or the row of a number."""
+        check_range(self.spec, array, self._named, number)
         if not np.isfinite(array).all():
             row = int(np.argwhere(~np.isfinite(array))[0][0]) if number is None else number
             raise InvalidInput(f"{self._named}: row {row} holds a number too large for {self.spec.dtype}")
@@ -127,12 +128,26 @@ class TensorReader:
         return f"{self._named}: row {row}: {what[0].lower()}{what[1:]}"
 
     def _rows_must(self) -> str:
-        shape = [size if size >= 0 else "any" for size in self.spec.shape]
+        shape = [size if size >= 0 else "1 or more" for size in self.spec.shape]
         return f"{self._named}: rows must have shape [{', '.join(map(str, shape))}]"
 
     @property
     def _named(self) -> str:
         return f"inputs {self.spec.name}"
+
+
+def check_range(spec: InputSpec, array: Array, named: str, number: int | None = None) -> None:
+    """Refuse integers outside of the range of the manifest, in all rows or in the row of a number."""
+    if spec.range is None or not spec.dtype.startswith("int"):
+        return
+    lowest, highest = spec.range
+    outside = np.argwhere((array < lowest) | (array > highest))
+    if len(outside):
+        place = tuple(outside[0])
+        row = int(place[0]) if number is None else number
+        raise InvalidInput(
+            f"{named}: row {row} has {array[place]}, and the range is {lowest:g} to {highest:g}"
+        )
 
 
 def _rows_type(spec: InputSpec) -> Any:

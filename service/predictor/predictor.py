@@ -26,7 +26,7 @@ from service.predictor.answers import (
 )
 from service.predictor.catalogue import Catalogue
 from service.predictor.sampled_rows import Draw
-from service.predictor.served_model import NO_CLOSED_FORM, ServedModel
+from service.predictor.served_model import ServedModel
 from service.scheduling.scheduler import Caller, Scheduler
 from service.telemetry.metrics import Telemetry
 from service.uncertainty.sequential import Rounds
@@ -34,6 +34,7 @@ from service.uncertainty.sequential import Rounds
 Result = TypeVar("Result")
 
 MIN_SAMPLES = 2  # a variance takes two
+_EXACT_BITS = 53  # of an integer that every client's JSON brings back as it was told
 MIN_ERROR, MAX_ERROR = 1e-6, 0.25  # of a settled flag
 
 
@@ -139,8 +140,8 @@ def _check_exact(question: UncertaintyQuestion, model: ServedModel) -> None:
     Raises:
         InvalidInput: the text says what to ask instead.
     """
-    if not model.exact:
-        raise InvalidInput(f'samples "exact": model {question.model} {NO_CLOSED_FORM}; ask for a number')
+    if model.inexact:
+        raise InvalidInput(f'samples "exact": model {question.model} {model.inexact}; ask for a number')
     if question.include_samples or question.include_quantiles:
         raise InvalidInput('include: samples "exact" draws none; ask for a number of samples')
 
@@ -171,5 +172,5 @@ def _rounds(samples: int | Rounds) -> Rounds:
 
 def _seed(question: UncertaintyQuestion, default: int) -> int:
     if question.seed == "fresh":
-        return secrets.randbits(64)
+        return secrets.randbits(_EXACT_BITS)
     return default if question.seed is None else question.seed

@@ -26,9 +26,6 @@ from service.uncertainty.sequential import DEFAULT_ERROR, Rounds
 
 _PROBABILITY_ROUNDING = 1e-3
 
-NO_CLOSED_FORM = "does not give values and drop at the input of its last linear layer alone"
-"""Why there is no exact answer."""
-
 Array = NDArray[Any]
 
 
@@ -120,10 +117,16 @@ class ServedModel:
         return rows.sampled()
 
     @property
-    def exact(self) -> bool:
-        """Whether mean and variance over all networks have a closed form: what every score is made of."""
-        output = self.manifest.output
-        return self.manifest.task == "regression" and not output.variance_head and self.engine.exact
+    def inexact(self) -> str | None:
+        """Why mean and variance over all networks have no closed form; None where they have."""
+        if self.manifest.task == "classification":
+            return "is a classifier, and averages probabilities"
+        if self.manifest.output.variance_head:
+            return "has a variance head"
+        if self.engine.exact:
+            return None
+        sites = ", ".join(site.name for site in self.engine.report.sites if site.sampled)
+        return f"drops at {sites}; it must drop nowhere but at the input of its last linear layer"
 
     @property
     def default_samples(self) -> int | Rounds | Exact:
@@ -167,9 +170,9 @@ class ServedModel:
             )
         if output.variance_head and width % 2:
             raise ManifestError(f"output.variance_head: the model gives {width} values, which are no pairs")
-        if self.default_samples == EXACT and not self.exact:
+        if self.default_samples == EXACT and self.inexact:
             raise ManifestError(
-                f'sampling.samples is "exact", but the model {NO_CLOSED_FORM}; say a number, 50 for example'
+                f'sampling.samples is "exact", but the model {self.inexact}; say a number, 50 for example'
             )
         given = self.engine.predict(self.engine.example(2))
         try:
@@ -179,6 +182,15 @@ class ServedModel:
                 'output.activation is "none", but the model gives no probabilities: made-up rows gave '
                 f'{[round(value, 3) for value in given[0, :4].tolist()]}; if these are logits, say "softmax"'
             ) from cause
+        if self.manifest.logits and self.engine.width > 1 and _are_probabilities(given):
+            raise ManifestError(
+                'output.activation is "softmax", for logits, but the model gives probabilities: made-up rows '
+                f'gave {[round(value, 3) for value in given[0, :4].tolist()]}; say "none"'
+            )
+
+
+def _are_probabilities(outputs: Tensor) -> bool:
+    return bool((outputs >= 0).all() and ((outputs.sum(-1) - 1).abs() <= _PROBABILITY_ROUNDING).all())
 
 
 def _policy(manifest: Manifest, version: int) -> Policy:

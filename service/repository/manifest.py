@@ -2,9 +2,10 @@
 
 import re
 import tomllib
+from difflib import get_close_matches
 from math import isfinite
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta, Struct
@@ -41,7 +42,8 @@ class InputSpec(Struct, frozen=True, forbid_unknown_fields=True):
         dtype: of its elements.
         shape: of one row; -1 is any length.
         range: lowest and highest value of the rows that are made up to check the model when it is loaded;
-            left out, they are standard normal, or 0 and 1 for integers. Requests are not held to it.
+            left out, they are standard normal, or 0 and 1 for integers. Integers of requests are held to it,
+            since a number outside of a vocabulary is a mistake; other numbers are not.
     """
 
     name: Annotated[str, Meta(min_length=1)]
@@ -167,8 +169,33 @@ def _in_words(message: str) -> str:
     for found, kind in (("contains unknown field", "unknown key"), ("missing required field", "missing key")):
         if found in text:
             name = text.split("`")[1]
-            return f"{kind} {f'{key}.{name}' if key else name}"
+            known = _alternatives(key, name) if kind == "unknown key" else ""
+            return f"{kind} {f'{key}.{name}' if key else name}{known}"
+    for end, way_out in _WAYS_OUT.items():
+        if key.endswith(end):
+            text += f"; {way_out}"
     return f"{key}: {text[0].lower()}{text[1:]}" if key else text
+
+
+_WAYS_OUT = {
+    "source.factory": "write package.module:function",
+    "source.kind": "it is factory",
+    "task": f"it is one of {', '.join(get_args(Task))}",
+    ".dtype": f"it is one of {', '.join(get_args(Dtype))}",
+    "output.activation": "it is softmax or none",
+    "sampling.samples": 'it is a number, { min, max }, or "exact"',
+    "sampling.sites": 'it is "all", "head", or a list of patterns',
+}
+"""What a key may be, by its end."""
+
+
+def _alternatives(key: str, name: str) -> str:
+    """Tell what may have been meant by an unknown key of a table."""
+    tables = {"": Manifest, "output": OutputSpec, "sampling": SamplingSpec, "policy": PolicySpec}
+    tables |= {"source": FactorySource}
+    fields = tables.get(key, InputSpec).__struct_fields__
+    near = get_close_matches(name, fields, 1)
+    return f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(fields)}"
 
 
 def _check(manifest: Manifest, path: Path) -> None:
@@ -192,7 +219,11 @@ def _rules(manifest: Manifest, folder: str) -> list[tuple[bool, str, str]]:
         (len(set(names)) < len(names), "input.name", f"each may stand once: {', '.join(names)}"),
         (any(0 in tensor.shape for tensor in manifest.input), "input.shape", "a dimension cannot be 0"),
         (not all(_ascends(tensor.range) for tensor in manifest.input), "input.range", "is [lowest, highest]"),
-        (classifies and len(output.labels) < 2, "output.labels", "classification needs at least 2"),
+        (
+            classifies and len(output.labels) < 2,
+            "output.labels",
+            "classification needs 2 or more, one a class",
+        ),
         (len(set(output.labels)) < len(output.labels), "output.labels", "each may stand once"),
         (not classifies and bool(output.labels), "output.labels", "regression has none"),
         (not classifies and softmax, "output.activation", "softmax is for classification"),

@@ -1,6 +1,7 @@
 """Weights from safetensors files, checked against their checksum and their model."""
 
 import hashlib
+from collections.abc import Collection
 from pathlib import Path
 
 import safetensors
@@ -84,12 +85,20 @@ def _looks_like(path: Path) -> str | None:
     return None
 
 
-def _check_names(path: Path, missing: set[str] | list[str], unexpected: set[str] | list[str]) -> None:
+def _check_names(path: Path, missing: Collection[str], unexpected: Collection[str]) -> None:
     for problem, names in (("lacks", missing), ("has more than the model:", unexpected)):
         if names:
             shown = ", ".join(sorted(names)[:_SHOWN])
             more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-            raise WeightsError(f"{path} {problem} {shown}{more}")
+            raise WeightsError(f"{path} {problem} {shown}{more}{_wrapped(missing, unexpected)}")
+
+
+def _wrapped(missing: Collection[str], unexpected: Collection[str]) -> str:
+    """Recognise weights that were saved inside of a wrapper, as DataParallel and torch.compile are."""
+    for prefix in ("module.", "_orig_mod."):
+        if missing and {prefix + name for name in missing} <= set(unexpected):
+            return f"; the file has them under {prefix!r}: save the module that is wrapped, not the wrapper"
+    return ""
 
 
 def _check_finite(path: Path, module: nn.Module) -> None:

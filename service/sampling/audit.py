@@ -111,7 +111,7 @@ def _refuse_random(operations: Sequence[RandomOperation], reason: str) -> None:
 
 def _check_selection(found: Sequence[Site], selected: Sequence[Site], selection: Selection) -> None:
     if any(site.rate > 0 for site in found) and not any(site.sampled for site in selected):
-        names = ", ".join(site.path for site in found)
+        names = ", ".join(repr(site.path) for site in found)
         raise ModelRefused(
             f"sampling.sites {list(selection)} names none of the model's dropout sites: {names}"
         )

@@ -68,14 +68,18 @@ def test_what_has_no_closed_form_is_refused(repository: Repository, serve: Serve
     repository.add("deep", **REGRESSION | {"factory": "mlp"})
     client = serve()
     assert not client.get(PATH).json()["sampling"]["exact"]
+    reasons = []
     for refused in (
         asked(client, 400, samples="exact"),
         client.post("/v1/models/deep/uncertainty", json={"inputs": ROWS, "samples": "exact"}).json(),
     ):
         assert refused["code"] == "invalid_input"
-        assert refused["error"].endswith(
-            "does not give values and drop at the input of its last linear layer alone; ask for a number"
-        )
+        reasons.append(refused["error"].split(": ", 1)[1])
+    assert reasons == [
+        "model small is a classifier, and averages probabilities; ask for a number",
+        "model deep drops at 2, 5; it must drop nowhere but at the input of its last linear layer; "
+        "ask for a number",
+    ]
 
 
 def test_raw_samples_cannot_be_exact(repository: Repository, serve: Serve) -> None:
@@ -87,5 +91,5 @@ def test_raw_samples_cannot_be_exact(repository: Repository, serve: Serve) -> No
 def test_a_manifest_that_asks_for_it_in_vain_is_refused(repository: Repository) -> None:
     repository.add(**REGRESSION | {"factory": "mlp"}, sampling={"samples": "exact"})
     folder = ModelFolder(repository.path / "small")
-    with pytest.raises(ManifestError, match=r'model.toml: sampling.samples is "exact", but the model'):
+    with pytest.raises(ManifestError, match=r'sampling.samples is "exact", but the model drops at 2, 5'):
         prepare(folder.read(folder.manifest(), 1, ("networks",)), Execution())

@@ -27,7 +27,7 @@ def test_the_report_names_every_site_and_what_runs(repository: Repository) -> No
         ["5", "dropout", "0.5", "1×32", "yes"],
     ]
     assert "info: 2: sampling.sites leaves it out: it drops nothing" in lines
-    assert "Milliseconds for 20 samples:" in lines
+    assert "Milliseconds for 20 samples, now or at an earlier load:" in lines
     assert any(line.startswith("1 row and more: ") for line in lines)
     assert max(map(len, lines)) <= 100
 
@@ -62,6 +62,7 @@ def test_a_model_without_dropout_has_no_plans(repository: Repository) -> None:
     repository.add(factory="plain")
     told = inspect(repository, "small").output
     assert "warning: nothing is dropped: uncertainty requests are refused" in told
+    assert "kind" not in told  # a head without a table
     assert "and more:" not in told
 
 
@@ -93,7 +94,7 @@ def test_a_setting_that_is_no_number_is_refused(repository: Repository) -> None:
 
 
 def test_looking_leaves_the_repository_as_it_is(repository: Repository) -> None:
-    """What it measures must not replace what the server has measured, with other threads or under other load."""
+    """What it measures must not replace what the server has measured, with other threads or load."""
     folder = repository.add()
     assert inspect(repository, "small").exit_code == 0
     assert [path.name for path in folder.iterdir()] == ["weights.safetensors"]

@@ -80,11 +80,11 @@ WRONG: list[tuple[InputReader, Any, str]] = [
     (
         GRID,
         [[[1], [2]], [[1, 2], [3]]],
-        "rows must have shape [any, any]; row 1 has [2] with parts of unequal length",
+        "rows must have shape [1 or more, 1 or more]; row 1 has [2] with parts of unequal length",
     ),
     (TOKENS, [[1], [2, 2**63]], "a number does not fit int64"),
     (GRID, [[[1, 2]], [[1e39]]], "row 1 holds a number too large for float32"),
-    (TOKENS, [[]], "rows must have shape [any]; row 0 has [0]"),
+    (TOKENS, [[]], "rows must have shape [1 or more]; row 0 has [0]"),
     (TOKENS, {"words": [[1]]}, "inputs must have the tensors tokens, and has words"),
     (TWO, [[1, 2]], "inputs must be an object with the tensors left, right"),
     (TWO, {"left": [[1, 2]]}, "inputs must have the tensors left, right, and has left"),

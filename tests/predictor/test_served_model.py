@@ -9,7 +9,7 @@ import torch
 from networks import SeveralOutputs
 from repositories import Repository
 
-from service.errors import ModelRefused
+from service.errors import InvalidInput, ManifestError, ModelRefused
 from service.predictor.execution import Execution
 from service.predictor.sampled_rows import Draw
 from service.predictor.served_model import ServedModel, prepare
@@ -57,3 +57,24 @@ def test_an_output_that_is_not_chosen_is_refused(
 ) -> None:
     with pytest.raises(ModelRefused, match=message):
         served(repository, **output)
+
+
+def test_probabilities_must_not_be_taken_for_logits(repository: Repository) -> None:
+    """A softmax of a softmax is near to even, whatever the model says, and every entropy is wrong."""
+    repository.add(factory="softened")
+    folder = ModelFolder(repository.path / "small")
+    with pytest.raises(ManifestError, match=r'activation is "softmax", for logits, but .* say "none"'):
+        prepare(folder.read(folder.manifest(), 1, ("networks",)), Execution())
+
+
+def test_integers_are_held_to_their_range(repository: Repository) -> None:
+    """A number outside of a vocabulary is the request's fault, and no error of the model."""
+    tokens = {"name": "tokens", "dtype": "int64", "shape": [-1], "range": [0, 9]}
+    repository.add(factory="tokens_of_any_length", input=[tokens])
+    folder = ModelFolder(repository.path / "small")
+    model = prepare(folder.read(folder.manifest(), 1, ("networks",)), Execution())
+    with pytest.raises(InvalidInput, match=r"inputs tokens: row 1 has 10, and the range is 0 to 9"):
+        model.inputs.read(b"[[1, 2], [3, 10]]")
+    with pytest.raises(InvalidInput, match=r"inputs tokens: row 2 has -1, and the range is 0 to 9"):
+        model.inputs.read(b"[[1, 2], [3], [-1]]")
+    assert len(model.inputs.read(b"[[0, 9], [3]]")) == 2

@@ -113,6 +113,8 @@ def test_tensors_that_are_missing_or_too_many(repository: Repository) -> None:
     refused(repository, r"weights.safetensors lacks 6.bias")
     save_file(weights | {f"extra{number}": torch.zeros(1) for number in range(5)}, path)
     refused(repository, r"has more than the model: extra0, extra1, extra2 and 2 more")
+    save_file({f"module.{name}": tensor for name, tensor in weights.items()}, path)
+    refused(repository, r"lacks .*; the file has them under 'module.': save the module that is wrapped")
 
 
 def test_a_wrong_shape(repository: Repository) -> None:
