@@ -2,10 +2,11 @@
 PYTHON ?= python3
 export UNSURE_REPOSITORY ?= model_repository
 BIN := .venv/bin
+RIVALS := benchmarks/.rivals
 MARKER = $(UNSURE_REPOSITORY)/.training-demos
 
 .DEFAULT_GOAL := help
-.PHONY: help serve train-demos test check format reference bench-engine bench-adaptive clean
+.PHONY: help serve train-demos test check format reference bench-engine bench-rivals bench-adaptive clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -42,11 +43,14 @@ reference: .venv/installed ## write docs/reference from the program
 bench-engine: .venv/installed ## measure the engine against the naive loop
 	@$(BIN)/python benchmarks/engine.py
 
+bench-rivals: $(RIVALS)/installed ## measure it against other libraries, in an environment of their own
+	@$(RIVALS)/bin/python benchmarks/rivals.py
+
 bench-adaptive: .venv/installed ## measure how many samples adaptive sampling takes
 	@$(BIN)/python benchmarks/adaptive.py
 
 clean: ## remove the environment and every cache; models stay
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv $(RIVALS) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -54,4 +58,12 @@ clean: ## remove the environment and every cache; models stay
 	@$(PYTHON) -m venv .venv
 	@echo "installing into .venv: the first time takes a minute or two" >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+# baal asks for Jupyter, which sampling does not need: it comes without its requirements.
+$(RIVALS)/installed: benchmarks/rivals.txt
+	@$(PYTHON) -m venv $(RIVALS)
+	@echo "installing into $(RIVALS): the first time takes some minutes" >&2
+	@grep -v '^baal=' $< | $(RIVALS)/bin/python -m pip install --quiet --disable-pip-version-check -r /dev/stdin
+	@$(RIVALS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps $$(grep '^baal=' $<)
 	@touch $@

@@ -8,7 +8,7 @@ are held against.
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +22,8 @@ from models.training.data import split
 from models.training.demos import DEMOS
 from models.training.run import train_demo
 from service.predictor.answers import Sampled
+from service.predictor.execution import Execution
+from service.predictor.rows import Rows
 from service.predictor.sampled_rows import Draw
 from service.predictor.served_model import ServedModel, prepare
 from service.repository.folder import model_folders
@@ -50,30 +52,32 @@ class Question:
     threshold: float
 
 
-def trained(name: str, repository: Path) -> tuple[ServedModel, torch.Tensor]:
+def trained(name: str, repository: Path) -> tuple[ServedModel, Rows]:
     """Train a demo model; gives it with its test rows, which it has not learnt from."""
     train_demo(name, repository, SEED, lambda epochs, _: epochs)
     demo = DEMOS[name]
     rows = split(demo.load(), demo.task, torch.Generator().manual_seed(SEED)).test
     (folder,) = (folder for folder in model_folders(repository) if folder.name == name)
-    return prepare(folder.read(folder.manifest(), 1, ("models.zoo",)), "cpu"), rows.inputs
+    return prepare(folder.read(folder.manifest(), 1, ("models.zoo",)), Execution()), Rows.of(
+        [rows.inputs.numpy()]
+    )
 
 
-def questions(model: ServedModel) -> Iterator[Question]:
-    """Ask at the policy's own threshold, below it and above it."""
+def questions(model: ServedModel, factors: Sequence[float]) -> Iterator[Question]:
+    """Ask at the policy's own threshold times these factors."""
     policy = model.policy
-    for factor in FACTORS:
+    for factor in factors:
         yield Question(policy.measure, factor * policy.threshold)
 
 
-def sampled(model: ServedModel, rows: torch.Tensor, question: Question, rounds: Rounds, seed: int) -> Sampled:
+def sampled(model: ServedModel, rows: Rows, question: Question, rounds: Rounds, seed: int) -> Sampled:
     """Sample all rows in one batch."""
     model.policy = replace(model.policy, measure=question.measure)
     draw = Draw(seed, rounds, question.threshold, outputs=False, quantiles=False)
-    return model.sample((rows,), draw, lambda: None)
+    return model.sample(rows, draw, lambda: None)
 
 
-def line(name: str, model: ServedModel, rows: torch.Tensor, question: Question, seed: int) -> str:
+def line(name: str, model: ServedModel, rows: Rows, question: Question, seed: int) -> str:
     """Measure one question; gives its line of the table."""
     adaptive, fixed, reference = (
         sampled(model, rows, question, rounds, seed)
@@ -103,16 +107,18 @@ def _share(equal: NDArray[np.bool_]) -> str:
 
 def main() -> None:
     """Print the table."""
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     options.add_argument("--seed", type=int, default=0, help="of the samples")
+    options.add_argument("--quick", action="store_true", help="one model at its own threshold")
     given = options.parse_args()
-    print(f"error {DEFAULT_ERROR}, samples of seed {given.seed}", file=sys.stderr)
+    models, factors = (MODELS[-1:], (1.0,)) if given.quick else (MODELS, FACTORS)
+    print(f"error {DEFAULT_ERROR}, samples of seed {given.seed}", end="\n\n")
     print(HEAD)
     print("|" + "---|" * HEAD.count(" | ") + "---|")
     with tempfile.TemporaryDirectory() as folder:
-        for name in MODELS:
+        for name in models:
             model, rows = trained(name, Path(folder))
-            for question in questions(model):
+            for question in questions(model, factors):
                 print(line(name, model, rows, question, given.seed), flush=True)
 
 

@@ -6,54 +6,59 @@ of the Monte Carlo standard error: speed that moves the answer is no speed.
 """
 
 import argparse
-import platform
-import resource
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import median
-from time import perf_counter
 
-import torch
-from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
+from measuring import (  # the folder of a script is on its path
+    SEED,
+    Way,
+    compiles,
+    in_turns,
+    loaded,
+    machine,
+    naive,
+    progress,
+    sampled,
+    seeded,
+    train_mode,
+)
+from torch import Tensor
+from works import WORKS, Work
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from works import WORKS, Work  # the folder of a script is on its path
-
-from service.errors import ModelError
-from service.sampling.engine import Engine
-from service.sampling.executor import Usual
 from service.sampling.memory import keep_freed_memory
-from service.sampling.precision import has_bfloat16, shares
+from service.sampling.precision import shares
+from service.uncertainty.classification import ClassificationMoments
 
-SEED = 0
+QUICK = (0, 3)  # one row each
 _MEMORY_WORK = 1  # the MLP with 32 rows
 
 
 def measure(work: Work, repeats: int, device: str) -> list[str]:
     """Measure one work; gives the lines of the table."""
-    engine = _engine(work, device)
-    torch.manual_seed(SEED)
-    plain, rows = _train_mode(work.network()).to(device), work.inputs().to(device)
-    compiled = _compile(engine, rows, work)
-    ways: dict[str, Callable[[], Tensor]] = {
-        "one prediction": lambda: engine.predict((rows,)),
-        "naive loop": lambda: _naive(plain, rows, work.samples),
-    }
-    for plan in engine.plans.by_rows[1] if engine.plans else ():
-        ways[plan] = lambda plan=plan: _sampled(engine, rows, work.samples, plan)
-    ways["as chosen" + compiled] = lambda: _sampled(engine, rows, work.samples, None)
-    seconds = dict(zip(ways, _in_turns(list(ways.values()), repeats), strict=True))
+    ways = _ways(work, device)
+    seconds = in_turns(ways, repeats)
     reference = ways["loop"]()
     return [_line(work, name, run, seconds, reference) for name, run in ways.items()]
 
 
-def _line(
-    work: Work, name: str, run: Callable[[], Tensor], seconds: dict[str, float], reference: Tensor
-) -> str:
+def _ways(work: Work, device: str) -> dict[str, Way]:
+    engine, rows = loaded(work, device), work.inputs().to(device)
+    plain = train_mode(seeded(work)).to(device)
+    compiled = ", compiled" if compiles(engine, rows, work) else ""
+    ways: dict[str, Way] = {
+        "one prediction": lambda: engine.predict((rows,)),
+        "naive loop": lambda: naive(plain, rows, work.samples),
+    }
+    for plan in engine.plans.by_rows[1] if engine.plans else ():
+        ways[plan] = lambda plan=plan: sampled(engine, rows, work.samples, plan)  # type: ignore[misc]
+    ways["as chosen" + compiled] = lambda: sampled(engine, rows, work.samples)
+    return ways
+
+
+def _line(work: Work, name: str, run: Way, seconds: dict[str, float], reference: Tensor) -> str:
     took = seconds[name]
     off = ""
     if name not in ("one prediction", "naive loop"):
@@ -66,111 +71,77 @@ def _line(
     return f"| {' | '.join([work.name, name, *times, off])} |"
 
 
-def _engine(work: Work, device: str) -> Engine:
-    torch.manual_seed(SEED)
-    return Engine(
-        work.network(),
-        [work.row_shape],
-        [work.dtype],
-        device=device,
-        ranges=[work.range],
-        usual=Usual(SEED, work.samples),
-    )
-
-
-def _compile(engine: Engine, rows: Tensor, work: Work) -> str:
-    """Compile as a server does once such requests have run for a while; says so, if code came of it."""
-    try:
-        engine.compile((rows,), SEED, work.samples)
-    except ModelError:
-        return ""
-    return ", compiled"
-
-
-@torch.inference_mode()
-def _naive(network: nn.Module, rows: Tensor, samples: int) -> Tensor:
-    return torch.stack([network(rows) for _ in range(samples)])
-
-
-def _train_mode(network: nn.Module) -> nn.Module:
-    network.train()
-    for module in network.modules():
-        if isinstance(module, _NormBase):
-            module.eval()
-    return network
-
-
-def _sampled(engine: Engine, rows: Tensor, samples: int, plan: str | None) -> Tensor:
-    return torch.cat(list(engine.samples((rows,), SEED, range(samples), plan)))
-
-
-def _in_turns(ways: Sequence[Callable[[], Tensor]], repeats: int) -> list[float]:
-    times: list[list[float]] = [[] for _ in ways]
-    for turn in range(repeats + 1):
-        for way, taken in zip(ways, times, strict=True):
-            start = perf_counter()
-            way()
-            _synchronize()
-            if turn:  # the first warms up
-                taken.append(perf_counter() - start)
-    return [median(taken) for taken in times]
-
-
-def _synchronize() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-
-
 def peak_memory(samples: int) -> None:
-    """Print the peak of resident memory, in MB, of a request whose moments are streamed."""
+    """Print the peak of resident memory, in MB, of a request whose measures are streamed as a server does."""
     work = WORKS[_MEMORY_WORK]
-    engine, rows = _engine(work, "cpu"), work.inputs()
-    total = torch.zeros(())
+    engine, rows = loaded(work), work.inputs()
+    moments = ClassificationMoments(logits=True)
     for chunk in engine.samples((rows,), SEED, range(samples)):
-        total += chunk.sum()
-    print(round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+        moments.update(chunk)
+    moments.measures()
+    print(_peak_kilobytes() // 1024)
+
+
+def _peak_kilobytes() -> int:
+    """Read it from Linux: what getrusage gives a new process begins at the peak of its parent."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
 
 
 def _peaks() -> list[str]:
     """Measure peaks in processes of their own."""
     peaks = {}
     for samples in (50, 5000):
+        progress(f"peak memory of {samples} samples")
         done = subprocess.run(
-            [sys.executable, __file__, "--peak", str(samples)], capture_output=True, text=True, check=True
+            [sys.executable, __file__, "--peak", str(samples)], stdout=subprocess.PIPE, text=True, check=True
         )
         peaks[samples] = int(done.stdout)
     return [f"| {samples} | {peak} | {peak / peaks[50]:.2f} |" for samples, peak in peaks.items()]
 
 
-def _machine(device: str) -> str:
-    name = torch.cuda.get_device_name() if device.startswith("cuda") else platform.processor() or "CPU"
-    low = "with" if has_bfloat16(torch.device(device)) else "without"
-    return f"{name}, {torch.get_num_threads()} threads, {low} bfloat16 arithmetic, torch {torch.__version__}"
+def print_times(works: list[Work], repeats: int, device: str) -> None:
+    """Print the table of times, with the machine above it."""
+    print(machine(device), end="\n\n")
+    print("| work | way | ms | × naive | predictions | off by, of a standard error |")
+    print("|---|---|---|---|---|---|")
+    for work in works:
+        progress(work.name)
+        lines = measure(work, repeats, device)
+        progress("")
+        print("\n".join(lines), flush=True)
+
+
+def print_peaks() -> None:
+    """Print the table of peak memory."""
+    lines = _peaks()
+    progress("")
+    print("\n| samples | peak MB | ratio |\n|---|---|---|")
+    print("\n".join(lines))
+
+
+def _options() -> argparse.Namespace:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    options.add_argument("--repeats", type=int, default=7, help="of each way; the median is shown")
+    options.add_argument("--device", default="cpu")
+    options.add_argument("--works", type=int, nargs="*", help="numbers of works to run, from 0; else all")
+    options.add_argument("--quick", action="store_true", help="one repeat of the smallest works: no figures")
+    options.add_argument("--peaks", action="store_true", help="peak memory too, as when all works are run")
+    options.add_argument("--peak", type=int, help=argparse.SUPPRESS)
+    return options.parse_args()
 
 
 def main() -> None:
     """Print the tables."""
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--repeats", type=int, default=7, help="of each way; the median is shown")
-    options.add_argument("--device", default="cpu")
-    options.add_argument(
-        "--works", type=int, nargs="*", help="numbers of works to run, from 0; all if left out"
-    )
-    options.add_argument("--peak", type=int, help=argparse.SUPPRESS)
-    given = options.parse_args()
+    given = _options()
     keep_freed_memory()
     if given.peak:
         peak_memory(given.peak)
         return
-    print(_machine(given.device), file=sys.stderr)
-    print("| work | way | ms | × naive | predictions | off by, of a standard error |")
-    print("|---|---|---|---|---|---|")
-    chosen = WORKS if given.works is None else [WORKS[number] for number in given.works]
-    for work in chosen:
-        for line in measure(work, given.repeats, given.device):
-            print(line, flush=True)
-    print("\n| samples | peak MB | ratio |\n|---|---|---|")
-    print("\n".join(_peaks()))
+    chosen = given.works if given.works is not None else QUICK if given.quick else range(len(WORKS))
+    print_times([WORKS[number] for number in chosen], 1 if given.quick else given.repeats, given.device)
+    if given.peaks or (given.works is None and not given.quick):
+        print_peaks()
 
 
 if __name__ == "__main__":

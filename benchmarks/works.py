@@ -146,10 +146,11 @@ class VariationalLstm(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         steps = list(values.unbind(1))
         for cell in self.cells:
+            assert isinstance(cell, nn.LSTMCell)
             steps = self._run(cell, steps)
         return self.head(steps[-1])
 
-    def _run(self, cell: nn.Module, steps: list[Tensor]) -> list[Tensor]:
+    def _run(self, cell: nn.LSTMCell, steps: list[Tensor]) -> list[Tensor]:
         rows = len(steps[0])
         input_mask = self._mask(steps[0].new_ones(rows, steps[0].shape[1]))
         state_mask = self._mask(steps[0].new_ones(rows, self.width))
