@@ -24,8 +24,8 @@ from models.training.run import train_demo
 from service.predictor.answers import Sampled
 from service.predictor.execution import Execution
 from service.predictor.rows import Rows
-from service.predictor.sampled_rows import Draw
 from service.predictor.served_model import ServedModel, prepare
+from service.predictor.together import Asked, Draw
 from service.repository.folder import model_folders
 from service.uncertainty.sequential import DEFAULT_ERROR, Rounds
 
@@ -73,8 +73,9 @@ def questions(model: ServedModel, factors: Sequence[float]) -> Iterator[Question
 def sampled(model: ServedModel, rows: Rows, question: Question, rounds: Rounds, seed: int) -> Sampled:
     """Sample all rows in one batch."""
     model.policy = replace(model.policy, measure=question.measure)
-    draw = Draw(seed, rounds, question.threshold, outputs=False, quantiles=False)
-    return model.sample(rows, draw, lambda: None)
+    asked = Asked(rows.groups[0].inputs, Draw(rounds, question.threshold))
+    (found,) = model.sample([asked], seed, lambda: None)
+    return found
 
 
 def line(name: str, model: ServedModel, rows: Rows, question: Question, seed: int) -> str:

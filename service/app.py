@@ -16,9 +16,10 @@ from service.api.application import api
 from service.errors import UnsureError
 from service.predictor.catalogue import Catalogue
 from service.predictor.execution import Execution
+from service.predictor.lanes import LaneRunner
 from service.predictor.predictor import Predictor
 from service.sampling.memory import keep_freed_memory
-from service.scheduling.scheduler import Scheduler
+from service.scheduling.scheduler import Limits, Scheduler
 from service.settings import Settings
 from service.telemetry.metrics import Telemetry
 
@@ -41,7 +42,7 @@ def build(settings: Settings) -> Starlette:
         )
     telemetry = Telemetry()
     telemetry.built_with(torch.__version__)
-    scheduler = Scheduler(settings.max_pending_rows, settings.deadline_seconds)
+    scheduler = Scheduler(LaneRunner(telemetry), _limits(settings))
     telemetry.watch_pending_rows(lambda: scheduler.pending_rows)
     catalogue = Catalogue(settings.repository, settings.allowed_factories, execution(settings), telemetry)
     predictor = Predictor(catalogue, scheduler, telemetry, settings.max_sample_values)
@@ -116,6 +117,16 @@ def execution(settings: Settings) -> Execution:
     """
     device = _device(settings.device)
     return Execution(device, settings.plan, settings.precision, settings.compile_after_seconds)
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        pending_rows=settings.max_pending_rows,
+        pending_cost=settings.max_pending_samples,
+        deadline_seconds=settings.deadline_seconds,
+        batch_seconds=settings.batch_seconds,
+        batch_rows=settings.max_batch_rows,
+    )
 
 
 def _device(name: str) -> str:

@@ -54,6 +54,13 @@ class Settings:
         Described("How long requests of a shape have run before code is compiled for it; 0 for never.", 0),
     ] = 10.0
     max_pending_rows: Annotated[int, Described("Rows that may wait or run at one time.", 1)] = 4096
+    max_pending_samples: Annotated[
+        int, Described("Samples that may wait or run at one time: rows times samples of each.", 1)
+    ] = 4_000_000
+    max_batch_rows: Annotated[int, Described("Most rows of requests that run together.", 1)] = 256
+    batch_seconds: Annotated[
+        float, Described("About how long rows that run together may take, before others have a turn.", 0.001)
+    ] = 0.05
     max_body_bytes: Annotated[int, Described("Largest body of a request.", 1)] = 16_000_000
     max_sample_values: Annotated[
         int,

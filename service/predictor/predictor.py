@@ -1,8 +1,8 @@
 """The spine: how a request becomes an answer, top to bottom."""
 
 import secrets
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 from service.errors import (
     DeadlineExceeded,
@@ -25,13 +25,14 @@ from service.predictor.answers import (
     UncertaintyQuestion,
 )
 from service.predictor.catalogue import Catalogue
-from service.predictor.sampled_rows import Draw
+from service.predictor.lanes import exact_lots, prediction_lots, sampling_lots
+from service.predictor.rows import Rows
 from service.predictor.served_model import ServedModel
-from service.scheduling.scheduler import Caller, Scheduler
+from service.predictor.together import Draw
+from service.scheduling.lots import Lot
+from service.scheduling.scheduler import Scheduler
 from service.telemetry.metrics import Telemetry
 from service.uncertainty.sequential import Rounds
-
-Result = TypeVar("Result")
 
 MIN_SAMPLES = 2  # a variance takes two
 _EXACT_BITS = 53  # of an integer that every client's JSON brings back as it was told
@@ -60,7 +61,7 @@ class Predictor:
         """Answer with the whole network, nothing dropped."""
         model = self._catalogue.find(question.model, question.version)
         rows = model.inputs.read(question.inputs)
-        done = await self._run(model, DETERMINISTIC, len(rows), lambda _: model.predict(rows))
+        done = await self._run(model, DETERMINISTIC, rows, prediction_lots(model, rows))
         return PredictionAnswer(model.identity, done)
 
     async def uncertainty(self, question: UncertaintyQuestion) -> UncertaintyAnswer:
@@ -69,10 +70,9 @@ class Predictor:
         rows = model.inputs.read(question.inputs)
         policy = model.policy if question.threshold is None else model.policy.overridden(question.threshold)
         seed = _seed(question, model.manifest.sampling.seed)
-        draw = self._draw(question, model, len(rows), policy.threshold, seed)
-        sampled = await self._run(
-            model, MC_DROPOUT, len(rows), lambda caller: model.sample(rows, draw, caller.check)
-        )
+        draw = self._draw(question, model, len(rows), policy.threshold)
+        lots = exact_lots(model, rows) if draw == EXACT else sampling_lots(model, rows, seed, draw)
+        sampled = await self._run(model, MC_DROPOUT, rows, lots)
         flags = policy.decide(sampled.scores.tolist())
         self._count(model, sampled, flags)
         return UncertaintyAnswer(
@@ -85,7 +85,7 @@ class Predictor:
         )
 
     def _draw(
-        self, question: UncertaintyQuestion, model: ServedModel, rows: int, threshold: float, seed: int
+        self, question: UncertaintyQuestion, model: ServedModel, rows: int, threshold: float
     ) -> Draw | Exact:
         """Decide which samples to run, or refuse."""
         sampling = model.manifest.sampling
@@ -104,29 +104,20 @@ class Predictor:
                 f"{self._max_sample_values} allowed; ask for fewer rows or samples"
             )
         return Draw(
-            seed,
             rounds,
             threshold,
             outputs=question.include_samples,
             quantiles=question.include_quantiles,
         )
 
-    async def _run(
-        self, model: ServedModel, mode: str, rows: int, work: Callable[[Caller], Result]
-    ) -> Result:
+    async def _run(self, model: ServedModel, mode: str, rows: Rows, lots: Sequence[Lot]) -> Any:
         try:
-            done = await self._scheduler.run(work, rows)
+            done = await self._scheduler.run(lots)
         except (TooLarge, Overloaded, DeadlineExceeded, Unavailable) as refusal:
             self._telemetry.rejected(refusal.code)
             raise
-        self._telemetry.ran(
-            *model.identity.key,
-            mode,
-            rows=rows,
-            queue_seconds=done.queue_seconds,
-            compute_seconds=done.compute_seconds,
-        )
-        return done.result
+        self._telemetry.ran(*model.identity.key, mode, rows=len(rows), queue_seconds=done.queue_seconds)
+        return rows.in_order(done.results)
 
     def _count(self, model: ServedModel, sampled: Sampled, flags: Sequence[Flag]) -> None:
         self._telemetry.sampled(*model.identity.key, int(sampled.measures.samples.sum()))

@@ -4,7 +4,7 @@ A mask's shape depends on a row's length, and with padding a row's answer would 
 So rows of different lengths run apart, unpadded, and each has the answer that it has alone.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, TypeVar
 
@@ -12,8 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-
-from service.errors import ModelError
 
 Array = NDArray[Any]
 Inputs = tuple[Tensor, ...]
@@ -31,6 +29,23 @@ class Group:
 
     numbers: Sequence[int]
     inputs: Inputs
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def part(self, start: int, stop: int) -> "Group":
+        """Give some of its rows."""
+        whole = (start, stop) == (0, len(self))
+        return (
+            self
+            if whole
+            else Group(self.numbers[start:stop], tuple(rows[start:stop] for rows in self.inputs))
+        )
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Of one row, per input."""
+        return tuple(tuple(tensor.shape[1:]) for tensor in self.inputs)
 
 
 @dataclass(frozen=True)
@@ -60,25 +75,36 @@ class Rows:
     def __len__(self) -> int:
         return sum(len(group.numbers) for group in self.groups)
 
-    def run(self, work: Callable[[Inputs], Result]) -> Iterator[Result]:
-        """Run each group; an error about a row of it names the row by its number in the request."""
-        for group in self.groups:
-            try:
-                yield work(group.inputs)
-            except ModelError as cause:
-                raise cause.renumbered(group.numbers) from cause
-
     def in_order(self, parts: Sequence[Result]) -> Result:
         """Put what the groups gave together, in the order of the request.
 
         Args:
-            parts: one of each group: arrays with rows first, lists with an entry a row, or dataclasses and
-                dictionaries of such; anything else is taken to be the same for all groups.
+            parts: of the groups' rows, one after another: arrays with rows first, lists with an entry a row,
+                or dataclasses and dictionaries of such; anything else is taken to be the same for all parts.
         """
-        return _joined(parts, self._order()) if len(self.groups) > 1 else parts[0]
+        return _joined(parts, self._order()) if len(parts) > 1 else parts[0]
 
     def _order(self) -> Array:
         return np.argsort([number for group in self.groups for number in group.numbers])
+
+
+def parted(whole: Result, sizes: Sequence[int]) -> list[Result]:
+    """Cut what several requests gave together into each one's part; the inverse of joining."""
+    if len(sizes) == 1:
+        return [whole]
+    ends = np.cumsum(sizes).tolist()
+    return [_part(whole, end - size, end) for end, size in zip(ends, sizes, strict=True)]
+
+
+def _part(whole: Any, start: int, stop: int) -> Any:
+    if isinstance(whole, (np.ndarray, list)):
+        return whole[start:stop]
+    if isinstance(whole, dict):
+        return {key: _part(value, start, stop) for key, value in whole.items()}
+    if is_dataclass(whole) and not isinstance(whole, type):
+        parts = {field.name: _part(getattr(whole, field.name), start, stop) for field in fields(whole)}
+        return type(whole)(**parts)
+    return whole
 
 
 def _group(numbers: Sequence[int], inputs: Sequence[Array | list[Array]]) -> Group:

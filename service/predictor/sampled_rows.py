@@ -1,7 +1,7 @@
 """Rows while they are sampled, in rounds: each leaves when its flag is settled, with what it has by then."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -21,45 +21,38 @@ Inputs = tuple[Tensor, ...]
 Columns = dict[str, Array]
 
 
-@dataclass(frozen=True)
-class Draw:
-    """Which samples to run, and what to keep of them.
-
-    Args:
-        seed: which networks.
-        rounds: how many.
-        threshold: which a row's score is held against.
-        outputs: whether to keep every sample's output.
-        quantiles: whether to compute quantiles over the samples.
-    """
-
-    seed: int
-    rounds: Rounds
-    threshold: float
-    outputs: bool
-    quantiles: bool
-
-
 class SampledRows:
-    """The rows of one request.
+    """Rows that take samples in the same rounds, of one request or several.
 
     Args:
-        rows: how many.
+        thresholds: which each row's score is held against, [rows].
         moments: accumulates their samples.
         measure: the score.
-        draw: which samples.
+        rounds: how many samples.
+        outputs: whether to keep every sample's output.
+        quantiles: whether to compute quantiles over the samples.
 
     Attributes:
         pending: the indices of the rows that take more samples.
     """
 
     def __init__(
-        self, rows: int, moments: ClassificationMoments | RegressionMoments, measure: str, draw: Draw
+        self,
+        thresholds: Array,
+        moments: ClassificationMoments | RegressionMoments,
+        measure: str,
+        rounds: Rounds,
+        *,
+        outputs: bool,
+        quantiles: bool,
     ) -> None:
-        self.pending = torch.arange(rows)
+        self.pending = torch.arange(len(thresholds))
+        self.rounds = rounds
+        self._thresholds = thresholds
         self._moments = moments
         self._measure = measure
-        self._draw = draw
+        self._keep_outputs = outputs
+        self._keep_quantiles = quantiles
         self._kept: list[Tensor] = []
         self._columns: list[Columns] = []  # of the rows that have left
         self._outputs: dict[int, Array] = {}
@@ -76,13 +69,13 @@ class SampledRows:
             shown: turns outputs into what an answer shows of them.
         """
         self._moments.update(outputs)
-        if self._draw.outputs or self._draw.quantiles:
+        if self._keep_outputs or self._keep_quantiles:
             self._kept.append(shown(outputs).cpu())
 
     def end_round(self, start: int, end: int) -> None:
         """Let go the rows that are settled, or all after the last round: samples `start` to `end` are in."""
-        columns = self._state(self._draw.rounds.spent(start, end))
-        leaves = columns["settled"] | (end == self._draw.rounds.maximum)
+        columns = self._state(self.rounds.spent(start, end))
+        leaves = columns["settled"] | (end == self.rounds.maximum)
         gone, rest = np.flatnonzero(leaves), torch.from_numpy(np.flatnonzero(~leaves))
         if len(gone):
             self._columns.append({name: values[gone] for name, values in columns.items()})
@@ -105,8 +98,8 @@ class SampledRows:
             scores=joined["score"],
             standard_errors=joined["score_standard_error"],
             settled=joined["settled"],
-            outputs=[self._outputs[row] for row in range(len(order))] if self._draw.outputs else None,
-            quantiles=_by_probability(joined["quantiles"]) if self._draw.quantiles else None,
+            outputs=[self._outputs[row] for row in range(len(order))] if self._keep_outputs else None,
+            quantiles=_by_probability(joined["quantiles"]) if self._keep_quantiles else None,
         )
 
     def _state(self, error: float) -> Columns:
@@ -118,7 +111,8 @@ class SampledRows:
         for values in columns.values():
             self._check_finite(values)
         columns["score_standard_error"] = score_standard_error(self._moments, self._measure)
-        columns["settled"] = settled(self._moments, self._measure, self._draw.threshold, error)
+        thresholds = self._thresholds[self.pending.numpy()]
+        columns["settled"] = settled(self._moments, self._measure, thresholds, error)
         return columns
 
     def _let_go(self, gone: Tensor) -> None:
@@ -126,9 +120,9 @@ class SampledRows:
         if not self._kept:
             return
         every = torch.cat([chunk[:, gone] for chunk in self._kept]).numpy()
-        if self._draw.quantiles:
+        if self._keep_quantiles:
             self._columns[-1]["quantiles"] = np.moveaxis(np.quantile(every, QUANTILES, axis=0), 0, 1)
-        if self._draw.outputs:
+        if self._keep_outputs:
             rows = self.pending[gone].tolist()
             self._outputs |= {row: every[:, index] for index, row in enumerate(rows)}
 

@@ -1,6 +1,6 @@
 """One version of a model, ready to answer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,9 @@ from service.flagging.policy import Policy
 from service.predictor.answers import EXACT, ClassPrediction, Exact, Identity, Sampled, ValuePrediction
 from service.predictor.execution import Execution, choice_of, findings_of
 from service.predictor.inputs import TORCH_DTYPES, InputReader
-from service.predictor.rows import Inputs, Rows
-from service.predictor.sampled_rows import Draw, SampledRows
+from service.predictor.rows import Inputs
+from service.predictor.sampled_rows import SampledRows
+from service.predictor.together import Asked, sample_together
 from service.repository.findings import read_findings, write_findings
 from service.repository.folder import ReadModel
 from service.repository.manifest import AdaptiveSpec, Manifest
@@ -66,23 +67,8 @@ class ServedModel:
             write_findings(read.folder, findings_of(self.engine.plans, circumstances))
         self._check_output()
 
-    def predict(self, rows: Rows) -> ClassPrediction | ValuePrediction:
-        """Run the whole network on rows."""
-        return rows.in_order(list(rows.run(self._predict)))
-
-    def sample(self, rows: Rows, draw: Draw | Exact, proceed: Callable[[], None]) -> Sampled:
-        """Run thinned networks on rows.
-
-        Args:
-            rows: of any number of shapes.
-            draw: which samples; exact only where `exact` is.
-            proceed: called before each chunk; raises where nobody waits any more.
-        """
-        if draw == EXACT:
-            return rows.in_order(list(rows.run(self._exact)))
-        return rows.in_order(list(rows.run(lambda inputs: self._sample(inputs, draw, proceed))))
-
-    def _predict(self, inputs: Inputs) -> ClassPrediction | ValuePrediction:
+    def predict(self, inputs: Inputs) -> ClassPrediction | ValuePrediction:
+        """Run the whole network on rows of one shape."""
         outputs = self.engine.predict(inputs)
         self._check_probabilities(outputs)
         if self.manifest.task == "classification":
@@ -92,29 +78,36 @@ class ServedModel:
             _finite(value.cpu().numpy()), None if noise is None else _finite(noise.cpu().numpy())
         )
 
-    def _exact(self, inputs: Inputs) -> Sampled:
-        """Give what endless samples would, without drawing any."""
+    def sample(self, asked: Sequence[Asked], seed: int, proceed: Callable[[], None]) -> list[Sampled]:
+        """Run thinned networks on rows of several requests, all of one shape.
+
+        Args:
+            asked: by each.
+            seed: which networks.
+            proceed: called before each chunk; raises where nobody waits any more.
+        """
+
+        def run(inputs: Inputs, samples: range) -> Iterator[Tensor]:
+            proceed()
+            for outputs in self.engine.samples(inputs, seed, samples):
+                self._check_probabilities(outputs)
+                yield outputs
+                proceed()
+
+        def made(thresholds: Array, rounds: Rounds, *, outputs: bool, quantiles: bool) -> SampledRows:
+            measure = self.policy.measure
+            return SampledRows(
+                thresholds, self._moments(), measure, rounds, outputs=outputs, quantiles=quantiles
+            )
+
+        return sample_together(asked, run, made, self._shown)
+
+    def exactly(self, inputs: Inputs) -> Sampled:
+        """Give what endless samples would, of rows of one shape; only where `exact` is."""
         mean, variance = (_finite(part.cpu().numpy()) for part in self.engine.moments(inputs))
         measures = RegressionMeasures.exact(mean, variance)
         scores = _finite(score(measures, self.policy.measure))
         return Sampled(measures, scores, np.zeros_like(scores), np.ones(len(scores), bool), None, None)
-
-    def _sample(self, inputs: Inputs, draw: Draw, proceed: Callable[[], None]) -> Sampled:
-        """Run thinned networks on rows of one shape, in rounds that settled rows leave."""
-        rows = SampledRows(len(inputs[0]), self._moments(), self.policy.measure, draw)
-        proceed()
-        for start, end in draw.rounds.spans:
-            try:
-                for outputs in self.engine.samples(rows.of(inputs), draw.seed, range(start, end)):
-                    self._check_probabilities(outputs)
-                    rows.update(outputs, self._shown)
-                    proceed()
-            except ModelError as cause:
-                raise cause.renumbered(rows.pending.tolist()) from cause
-            rows.end_round(start, end)
-            if not len(rows.pending):
-                break
-        return rows.sampled()
 
     @property
     def inexact(self) -> str | None:

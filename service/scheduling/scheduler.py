@@ -1,73 +1,67 @@
-"""One queue before the device: bounded, in order, dropped when nobody waits any more."""
+"""Admission: what may wait for the device, and for how long."""
 
 import asyncio
 import math
-import threading
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
-from typing import Generic, TypeVar
+from typing import Any
 
 from service.errors import DeadlineExceeded, Overloaded, TooLarge, Unavailable
-
-Result = TypeVar("Result")
-
-_SMOOTHING = 0.2  # how much one piece of work moves the estimate of the time a row takes
+from service.scheduling.lots import Caller, Lot, Runner
+from service.scheduling.queue import FairQueue, Job
+from service.scheduling.worker import Finished, Worker
 
 
 @dataclass(frozen=True)
-class Done(Generic[Result]):
-    """Finished work.
+class Limits:
+    """What a scheduler admits.
 
     Args:
-        result: what it gave.
-        queue_seconds: from admission to its start.
-        compute_seconds: from its start to its end.
+        pending_rows: the most rows that may wait or run at one time.
+        pending_cost: the most rows times samples.
+        deadline_seconds: how long a caller waits at most.
+        batch_seconds: about how long rows that run together may take.
+        batch_rows: the most rows that run together.
     """
 
-    result: Result
+    pending_rows: int = 4096
+    pending_cost: int = 1_000_000
+    deadline_seconds: float = 30.0
+    batch_seconds: float = 0.05
+    batch_rows: int = 256
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished request.
+
+    Args:
+        results: of its parts, in the order of its rows.
+        queue_seconds: from admission to its start.
+        compute_seconds: from its start to its end, with the turns of others between its parts.
+    """
+
+    results: Sequence[Any]
     queue_seconds: float
     compute_seconds: float
 
 
-class Caller:
-    """Who waits for a piece of work; long work asks now and then whether it still makes sense."""
-
-    def __init__(self) -> None:
-        self._left = threading.Event()
-
-    def leave(self) -> None:
-        """Say that nobody waits any more."""
-        self._left.set()
-
-    def check(self) -> None:
-        """Raise Abandoned if nobody waits any more."""
-        if self._left.is_set():
-            raise Abandoned
-
-
-class Abandoned(Exception):
-    """Work was broken off because nobody waits for it; nobody sees this."""
-
-
 class Scheduler:
-    """Runs work on one thread beside the event loop. To be used from one event loop.
-
-    The thread is one because the device is: torch spreads each piece of work over all cores by itself.
+    """Lets requests wait for the device, within limits. To be used from one event loop.
 
     Args:
-        max_pending_rows: rows that may be waiting or running at one time.
-        deadline_seconds: how long a caller waits at most.
+        runner: runs rows of one key together.
+        limits: what is admitted.
     """
 
-    def __init__(self, max_pending_rows: int, deadline_seconds: float) -> None:
-        self._max_pending_rows = max_pending_rows
-        self._deadline_seconds = deadline_seconds
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="compute")
-        self._lock = threading.Lock()
+    def __init__(self, runner: Runner, limits: Limits) -> None:
+        self._limits = limits
+        self._queue = FairQueue(limits.batch_seconds, limits.batch_rows)
+        self._worker = Worker(self._queue, runner, self._deliver)
         self._pending_rows = 0
-        self._row_seconds = 0.0
+        self._pending_cost = 0
         self._closed = False
 
     @property
@@ -75,66 +69,90 @@ class Scheduler:
         """Rows that are waiting or running."""
         return self._pending_rows
 
-    async def run(self, work: Callable[[Caller], Result], rows: int) -> Done[Result]:
-        """Wait for a piece of work to run.
+    @property
+    def pending_cost(self) -> int:
+        """Rows times samples that are waiting or running."""
+        return self._pending_cost
+
+    @property
+    def alive(self) -> bool:
+        """Whether what is admitted will run."""
+        return self._worker.alive
+
+    async def run(self, lots: Sequence[Lot], timeout_seconds: float | None = None) -> Done:
+        """Wait for lots to run.
 
         Args:
-            work: is called on the compute thread, unless the caller has left before its turn.
-            rows: how many rows it is about.
+            lots: of one request.
+            timeout_seconds: how long to wait, if that is less than the limit.
 
         Raises:
-            TooLarge: more rows than ever fit.
-            Overloaded: too many rows are pending.
+            TooLarge: more rows or samples than ever fit.
+            Overloaded: too much is pending.
             DeadlineExceeded: it was not done in time.
-            Unavailable: the server is shutting down.
-            Exception: whatever the work raised.
+            Unavailable: the server is shutting down, or lost the work.
+            Exception: whatever the runner raised for these lots.
         """
-        caller = Caller()
-        future = self._admitted(work, caller, rows)
+        future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        job = Job(lots, Caller(), future, monotonic())
+        self._admit(job)
+        seconds = min(self._limits.deadline_seconds, timeout_seconds or math.inf)
         try:
-            async with asyncio.timeout(self._deadline_seconds):
-                return await asyncio.wrap_future(future)  # to stop waiting cancels what has not begun
+            async with asyncio.timeout(seconds):
+                results = await future
         except TimeoutError as cause:
             raise DeadlineExceeded(
-                f"no answer within {self._deadline_seconds:g} s; ask for fewer rows or samples, or try later"
+                f"no answer within {seconds:g} s; ask for fewer rows or samples, or try later"
             ) from cause
         finally:
-            caller.leave()
+            job.caller.leave()
+            if self._worker.discard(job):
+                self._release(job)
+        started = job.started or job.submitted
+        return Done(results, started - job.submitted, monotonic() - started)
 
     async def drain(self) -> None:
         """Refuse new work and wait until what was accepted is done."""
         self._closed = True
-        await asyncio.to_thread(self._thread.shutdown)
+        await asyncio.to_thread(self._worker.close)
+        await asyncio.sleep(0)  # for what was delivered last
 
-    def _admitted(self, work: Callable[[Caller], Result], caller: Caller, rows: int) -> Future[Done[Result]]:
-        with self._lock:
-            self._check_room(rows)
-            self._pending_rows += rows
-        future = self._thread.submit(self._timed, work, caller, rows, monotonic())
-        future.add_done_callback(lambda _: self._release(rows))
-        return future
-
-    def _check_room(self, rows: int) -> None:
-        limit, pending = self._max_pending_rows, self._pending_rows
+    def _admit(self, job: Job) -> None:
         if self._closed:
             raise Unavailable("the server is shutting down")
-        if rows > limit:
-            raise TooLarge(f"{rows} rows are more than the {limit} that fit the queue; split the request")
-        if pending + rows > limit:
+        self._check("rows", job.rows, self._pending_rows, self._limits.pending_rows)
+        self._check("row samples", job.cost, self._pending_cost, self._limits.pending_cost)
+        self._pending_rows += job.rows
+        self._pending_cost += job.cost
+        self._worker.add(job)
+
+    def _check(self, what: str, asked: int, pending: int, limit: int) -> None:
+        if asked > limit:
+            raise TooLarge(f"{asked} {what} are more than the {limit} that fit the queue; split the request")
+        if pending + asked > limit:
             raise Overloaded(
-                f"{pending} rows are pending and {rows} more would exceed the limit of {limit}",
-                retry_after_seconds=max(1, math.ceil(pending * self._row_seconds)),
+                f"{pending} {what} are pending and {asked} more would exceed the limit of {limit}",
+                retry_after_seconds=max(1, math.ceil(self._pending_cost * self._queue.cost_seconds)),
             )
 
-    def _release(self, rows: int) -> None:
-        with self._lock:
-            self._pending_rows -= rows
+    def _release(self, job: Job) -> None:
+        self._pending_rows -= job.rows
+        self._pending_cost -= job.cost
 
-    def _timed(
-        self, work: Callable[[Caller], Result], caller: Caller, rows: int, submitted: float
-    ) -> Done[Result]:
-        started = monotonic()
-        result = work(caller)
-        seconds = monotonic() - started
-        self._row_seconds += _SMOOTHING * (seconds / max(1, rows) - self._row_seconds)
-        return Done(result, queue_seconds=started - submitted, compute_seconds=seconds)
+    def _deliver(self, finished: Finished) -> None:
+        """Bring what is done to the event loop: one call for all that ran together."""
+        if not finished:
+            return
+        loop = finished[0][0].future.get_loop()
+        with suppress(RuntimeError):  # the loop is closed: nobody waits
+            loop.call_soon_threadsafe(self._settle, finished)
+
+    def _settle(self, finished: Finished) -> None:
+        for job, error in finished:
+            self._release(job)
+            if job.future.done():
+                continue
+            if error is None:
+                job.future.set_result(job.results)
+            else:
+                job.future.set_exception(error)

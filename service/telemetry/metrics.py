@@ -56,7 +56,7 @@ class Telemetry:
         )
         self._compute_seconds = Histogram(
             "unsure_compute_duration_seconds",
-            "Running on the device.",
+            "Running on the device: a batch of rows that ran together.",
             _MODE,
             buckets=_SECONDS,
             registry=registry,
@@ -131,14 +131,15 @@ class Telemetry:
         """Count a request that was turned away or given up."""
         self._rejected.labels(reason).inc()
 
-    def ran(
-        self, model: str, version: str, mode: str, *, rows: int, queue_seconds: float, compute_seconds: float
-    ) -> None:
-        """Count a piece of work that ran on the device."""
+    def ran(self, model: str, version: str, mode: str, *, rows: int, queue_seconds: float) -> None:
+        """Count a request that was computed."""
         self._queue_seconds.labels(model, version, mode).observe(queue_seconds)
-        self._compute_seconds.labels(model, version, mode).observe(compute_seconds)
-        self._batch_rows.labels(model, version, mode).observe(rows)
         self._rows.labels(model, version, mode).inc(rows)
+
+    def ran_together(self, model: str, version: str, mode: str, rows: int, seconds: float) -> None:
+        """Count a batch that ran on the device, of one request or several."""
+        self._batch_rows.labels(model, version, mode).observe(rows)
+        self._compute_seconds.labels(model, version, mode).observe(seconds)
 
     def sampled(self, model: str, version: str, samples: int) -> None:
         """Count samples: rows times samples."""

@@ -94,13 +94,13 @@ def score_standard_error(moments: ScoredMoments, name: str) -> Array:
     return resamples.standard_error(*_with_each_left_out(moments, name, resamples))
 
 
-def settled(moments: ScoredMoments, name: str, threshold: float, error: float) -> NDArray[np.bool_]:
+def settled(moments: ScoredMoments, name: str, threshold: Array | float, error: float) -> NDArray[np.bool_]:
     """Tell which rows' score is on its side of the threshold by more than chance, [rows].
 
     Args:
         moments: of the samples so far, at least 2.
         name: of the score.
-        threshold: a score above it is flagged.
+        threshold: a score above it is flagged; one for all rows, or [rows].
         error: probability with which this look may err.
     """
     drawn = moments.groups.resamples()
@@ -112,7 +112,7 @@ def settled(moments: ScoredMoments, name: str, threshold: float, error: float) -
 
 
 def _least_distance(
-    moments: ScoredMoments, name: str, threshold: float, against: Resamples, t: float, side: Array
+    moments: ScoredMoments, name: str, threshold: Array | float, against: Resamples, t: float, side: Array
 ) -> Array:
     """Give how far on its side the score is at the least, on the way of t standard errors, [rows]."""
     whole, left_out = _with_each_left_out(moments, name, against)

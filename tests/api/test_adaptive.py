@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from answers import assert_alike
 from repositories import Repository
 from servers import Serve
 from starlette.testclient import TestClient
@@ -18,20 +19,6 @@ def asked(client: TestClient, rows: list[list[float]] = ROWS, **more: Any) -> di
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
     return found
-
-
-def assert_alike(given: Any, expected: Any) -> None:
-    """Numbers are equal but for the rounding of other batch sizes."""
-    if isinstance(expected, dict):
-        assert given.keys() == expected.keys()
-        for key in expected:
-            assert_alike(given[key], expected[key])
-    elif isinstance(expected, list) and expected and isinstance(expected[0], dict):
-        assert [reason["code"] for reason in given] == [reason["code"] for reason in expected]
-    elif isinstance(expected, (float, list)):
-        assert np.allclose(given, expected, rtol=1e-4, atol=1e-6)
-    else:
-        assert given == expected
 
 
 @pytest.mark.parametrize(

@@ -326,7 +326,12 @@ def test_a_broken_model_is_named_in_the_log_and_the_others_serve(
     assert BROKEN[case] in caplog.text
     assert client.post(PREDICT, json={"inputs": [ROW]}).status_code == 200
     answer = client.post("/v1/models/broken/predict", json={"inputs": [ROW]})
-    assert_failed(answer, 503, "unavailable", "model broken could not be loaded; the server's log says why")
+    assert_failed(
+        answer,
+        503,
+        "unavailable",
+        "model broken could not be loaded; `unsure inspect` and the server's log say why",
+    )
     metrics = client.get("/metrics").text
     assert 'unsure_model_load_failures_total{model="broken"} 1.0' in metrics
     assert 'unsure_model_ready{model="small",version="1"} 1.0' in metrics

@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from answers import predicted, sampled
 from hypothesis import given
 from hypothesis import strategies as st
 from repositories import Repository
 from servers import Serve
 
-from service.errors import ModelError
 from service.predictor.execution import Execution
 from service.predictor.inputs import InputReader
-from service.predictor.rows import Rows
-from service.predictor.sampled_rows import Draw
+from service.predictor.rows import Rows, parted
 from service.predictor.served_model import ServedModel
+from service.predictor.together import Draw
 from service.repository.folder import ModelFolder
 from service.repository.manifest import InputSpec
 from service.uncertainty.sequential import Rounds
@@ -53,16 +53,12 @@ def test_rows_of_one_shape_are_together_and_answers_come_back_in_order(
     assert listed == list(range(len(lengths)))
 
 
-def test_an_error_names_the_row_of_the_request() -> None:
-    rows = Rows.of([[np.zeros(1), np.zeros(2), np.zeros(1), np.zeros(2)]])
-
-    def fail(inputs: Any) -> None:
-        if inputs[0].shape[1] == 2:
-            raise ModelError("the model gave NaN", "why", row=1)
-
-    with pytest.raises(ModelError, match=r"^the model gave NaN for row 3$") as raised:
-        list(rows.run(fail))
-    assert raised.value.detail == "why"
+def test_what_is_cut_into_parts_can_be_joined_again() -> None:
+    whole = {"a": np.arange(12).reshape(6, 2), "b": [*"uvwxyz"], "samples": 5}
+    first, second = parted(whole, [2, 4])
+    assert first["a"].tolist() == [[0, 1], [2, 3]]
+    assert (second["b"], second["samples"]) == ([*"wxyz"], 5)
+    assert parted(whole, [6]) == [whole]
 
 
 def served(repository: Repository, factory: str, **changes: Any) -> ServedModel:
@@ -89,20 +85,20 @@ def test_a_row_has_the_same_answer_whatever_the_lengths_of_its_mates(
     repository: Repository, factory: str, changes: dict[str, Any]
 ) -> None:
     model = served(repository, factory, **changes)
-    draw = Draw(seed=4, rounds=Rounds(12, 12), threshold=0.5, outputs=True, quantiles=True)
+    draw = Draw(rounds=Rounds(12, 12), threshold=0.5, outputs=True, quantiles=True)
     rows = values(LENGTHS)
 
     def read(some: list[Any]) -> Rows:
         return model.inputs.read(json.dumps(some).encode())
 
-    together = model.sample(read(rows), draw, lambda: None)
-    predicted = vars(model.predict(read(rows)))
+    together = sampled(model, read(rows), 4, draw)
+    whole = vars(predicted(model, read(rows)))
     assert together.outputs is not None
     assert together.quantiles is not None
     assert [kept.shape for kept in together.outputs] == [(12, 3)] * len(LENGTHS)
     assert set(together.measures.samples) == {12}
     for number, row in enumerate(rows):
-        alone = model.sample(read([row]), draw, lambda: None)
+        alone = sampled(model, read([row]), 4, draw)
         assert alone.outputs is not None
         assert alone.quantiles is not None
         assert np.allclose(alone.outputs[0], together.outputs[number], atol=ROUNDING)
@@ -112,9 +108,9 @@ def test_a_row_has_the_same_answer_whatever_the_lengths_of_its_mates(
         for name, measure in vars(alone.measures).items():
             if isinstance(measure, np.ndarray):
                 assert np.allclose(measure[0], getattr(together.measures, name)[number], atol=ROUNDING)
-        for name, prediction in vars(model.predict(read([row]))).items():
+        for name, prediction in vars(predicted(model, read([row]))).items():
             if prediction is not None:
-                assert np.allclose(prediction[0], predicted[name][number], atol=ROUNDING)
+                assert np.allclose(prediction[0], whole[name][number], atol=ROUNDING)
 
 
 def test_rows_of_different_lengths_are_answered_over_http(repository: Repository, serve: Serve) -> None:

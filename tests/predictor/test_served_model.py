@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from answers import predicted, sampled
 from networks import SeveralOutputs
 from repositories import Repository
 
 from service.errors import InvalidInput, ManifestError, ModelRefused
 from service.predictor.execution import Execution
-from service.predictor.sampled_rows import Draw
 from service.predictor.served_model import ServedModel, prepare
+from service.predictor.together import Draw
 from service.repository.folder import ModelFolder
 from service.uncertainty.sequential import Rounds
 
@@ -36,13 +37,12 @@ def test_inputs_and_the_output_are_those_of_the_names(repository: Repository) ->
     torch.manual_seed(1)  # as the repository made the weights
     with torch.no_grad():
         plain = SeveralOutputs().eval()(features, scale=scale)["logits"].softmax(-1)
-    given = vars(model.predict(rows))["probabilities"]
+    given = vars(predicted(model, rows))["probabilities"]
     assert np.allclose(given, plain, atol=1e-6)
-    draw = Draw(seed=1, rounds=Rounds(5, 5), threshold=0.5, outputs=True, quantiles=False)
-    sampled = model.sample(rows, draw, lambda: None)
-    assert sampled.outputs is not None
-    assert [kept.shape for kept in sampled.outputs] == [(5, 3)] * 4
-    assert sampled.quantiles is None
+    draw = Draw(rounds=Rounds(5, 5), threshold=0.5, outputs=True, quantiles=False)
+    drawn = sampled(model, rows, 1, draw)
+    assert [kept.shape for kept in drawn.outputs] == [(5, 3)] * 4
+    assert drawn.quantiles is None
 
 
 @pytest.mark.parametrize(

@@ -1,94 +1,192 @@
-"""The scheduler, without a model: what is admitted, refused, dropped and told."""
+"""The scheduler, without a model: what is admitted, refused, run together, dropped and told."""
 
 import asyncio
-import itertools
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from service.errors import DeadlineExceeded, Overloaded, TooLarge, Unavailable
-from service.scheduling.scheduler import Abandoned, Caller, Scheduler
+from service.scheduling.lots import Lot, Part
+from service.scheduling.scheduler import Limits, Scheduler
+
+LIMITS = Limits(pending_rows=10, pending_cost=100, deadline_seconds=5, batch_seconds=10, batch_rows=8)
 
 
 def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(asyncio.wait_for(test(), 20))
 
 
-class Gate:
-    """Work that waits to be let through."""
+def lot(content: Any = None, rows: int = 1, key: str = "key", cost: int = 1) -> Lot:
+    return Lot(key, content, rows, cost)
+
+
+class Device:
+    """Gives each part its content and its rows; can be held, and fails where the content says so."""
 
     def __init__(self) -> None:
         self.begun = threading.Event()
         self.open = threading.Event()
+        self.open.set()
+        self.batches: list[list[tuple[Any, range]]] = []
 
-    def work(self, _caller: Caller) -> str:
+    def __call__(self, parts: Sequence[Part]) -> Sequence[Any]:
+        self.batches.append([(part.lot.content, range(part.start, part.stop)) for part in parts])
         self.begun.set()
         assert self.open.wait(20)
-        return "through"
+        for part in parts:
+            if isinstance(part.lot.content, BaseException):
+                raise part.lot.content
+        return [(part.lot.content, part.rows) for part in parts]
+
+    @property
+    def ran(self) -> list[Any]:
+        """The contents that ran, in order."""
+        return [content for batch in self.batches for content, _ in batch]
 
 
 @asynccontextmanager
-async def occupied(scheduler: Scheduler, rows: int) -> AsyncIterator[Gate]:
+async def occupied(scheduler: Scheduler, device: Device, rows: int = 1) -> AsyncIterator[None]:
     """The device is busy with so many rows, until the block ends."""
-    gate = Gate()
-    task = asyncio.create_task(scheduler.run(gate.work, rows))
-    await asyncio.to_thread(gate.begun.wait, 20)
+    device.open.clear()
+    device.begun.clear()
+    task = asyncio.create_task(scheduler.run([lot("first", rows, key="other")]))
+    await asyncio.to_thread(device.begun.wait, 20)
     try:
-        yield gate
+        yield
     finally:
-        gate.open.set()
-        assert (await task).result == "through"
+        device.open.set()
+        await asyncio.wait([task])
 
 
-def test_work_is_run_and_timed() -> None:
+async def waiting(scheduler: Scheduler, *lots: Lot) -> list[asyncio.Task[Any]]:
+    """Submit requests of one lot each, in this order."""
+    tasks = [asyncio.create_task(scheduler.run([one])) for one in lots]
+    await asyncio.sleep(0)
+    return tasks
+
+
+def test_lots_are_run_and_timed() -> None:
     async def test() -> None:
-        scheduler = Scheduler(10, 5)
-        done = await scheduler.run(lambda _: 42, 3)
-        assert done.result == 42
+        scheduler = Scheduler(Device(), LIMITS)
+        done = await scheduler.run([lot("a", 3), lot("b", 2, key="another")])
+        assert done.results == [("a", 3), ("b", 2)]
         assert done.queue_seconds >= 0
         assert done.compute_seconds >= 0
+        assert (scheduler.pending_rows, scheduler.pending_cost) == (0, 0)
         await scheduler.drain()
 
     run(test)
 
 
-def test_what_the_work_raises_reaches_its_caller_alone() -> None:
+def test_waiting_requests_of_one_key_run_together() -> None:
     async def test() -> None:
-        scheduler = Scheduler(10, 5)
+        device = Device()
+        scheduler = Scheduler(device, LIMITS)
+        async with occupied(scheduler, device):
+            tasks = await waiting(scheduler, lot("a"), lot("x", key="third"), lot("b", 2), lot("c"))
+        assert [(await task).results for task in tasks] == [[("a", 1)], [("x", 1)], [("b", 2)], [("c", 1)]]
+        assert device.batches[1:] == [
+            [("a", range(1)), ("b", range(2)), ("c", range(1))],
+            [("x", range(1))],
+        ]
+        await scheduler.drain()
 
-        def fail(_caller: Caller) -> None:
-            raise KeyError("mine")
+    run(test)
 
-        good, bad = await asyncio.gather(
-            scheduler.run(lambda _: "good", 1), scheduler.run(fail, 1), return_exceptions=True
-        )
-        assert not isinstance(good, BaseException)
-        assert good.result == "good"
+
+def test_a_request_of_many_rows_does_not_starve_small_ones() -> None:
+    """Nothing is known of its key: 8 rows run at first, and each small request is done within two batches."""
+
+    async def test() -> None:
+        device = Device()
+        scheduler = Scheduler(device, replace(LIMITS, pending_rows=1000, pending_cost=1000))
+        async with occupied(scheduler, device):
+            (large,) = await waiting(scheduler, lot("large", 50))
+            small = await waiting(scheduler, lot("s"), lot("t", key="third"), lot("u"))
+        await asyncio.gather(*small)
+        assert (await large).results == [("large", rows) for rows in (8, 6, 8, 8, 8, 8, 4)]
+        after = device.batches[1:]
+        assert after[0] == [("large", range(8))]
+        assert [content for batch in after[1:3] for content, _ in batch] == ["s", "u", "large", "t"]
+        parts = [part for batch in after for part in batch]
+        assert [row for content, rows in parts if content == "large" for row in rows] == list(range(50))
+        await scheduler.drain()
+
+    run(test)
+
+
+def test_batches_are_as_long_as_they_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock of our own each row takes a second: after the first batch, three rows fit 3.5 s."""
+    now = [0.0]
+    monkeypatch.setattr("service.scheduling.worker.monotonic", lambda: now[0])
+
+    def device(parts: Sequence[Part]) -> Sequence[int]:
+        now[0] += sum(part.rows for part in parts)
+        return [part.rows for part in parts]
+
+    async def test() -> None:
+        scheduler = Scheduler(device, replace(LIMITS, pending_rows=100, batch_seconds=3.5))
+        assert (await scheduler.run([lot("a", 20)])).results == [8, 3, 3, 3, 3]
+        await scheduler.drain()
+
+    run(test)
+
+
+def test_what_a_lot_raises_reaches_its_caller_alone() -> None:
+    """The batch is tried again part by part."""
+
+    async def test() -> None:
+        device = Device()
+        scheduler = Scheduler(device, LIMITS)
+        async with occupied(scheduler, device):
+            tasks = await waiting(scheduler, lot("good"), lot(KeyError("mine")), lot("fine"))
+        good, bad, fine = await asyncio.gather(*tasks, return_exceptions=True)
+        assert (good.results, fine.results) == ([("good", 1)], [("fine", 1)])
         assert isinstance(bad, KeyError)
+        assert [len(batch) for batch in device.batches] == [1, 3, 1, 1, 1]
         assert scheduler.pending_rows == 0
         await scheduler.drain()
 
     run(test)
 
 
-def test_a_full_queue_refuses_at_once_and_says_when_to_return() -> None:
+def test_the_rest_of_a_request_that_failed_does_not_run() -> None:
     async def test() -> None:
-        scheduler = Scheduler(10, 5)
-        async with occupied(scheduler, 8):
-            assert scheduler.pending_rows == 8
-            with pytest.raises(
-                Overloaded, match="8 rows are pending and 3 more would exceed the limit of 10"
-            ) as full:
-                await scheduler.run(lambda _: None, 3)
-            assert full.value.retry_after_seconds >= 1
-            waiting = asyncio.create_task(scheduler.run(lambda _: "fits", 2))
-            await asyncio.sleep(0)
-            assert scheduler.pending_rows == 10
-        assert (await waiting).result == "fits"
+        device = Device()
+        scheduler = Scheduler(device, LIMITS)
+        with pytest.raises(ValueError, match="mine"):
+            await scheduler.run([lot(ValueError("mine")), lot("never")])
         assert scheduler.pending_rows == 0
+        await scheduler.drain()
+        assert "never" not in device.ran
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (lot(rows=3), "8 rows are pending and 3 more would exceed the limit of 10"),
+        (lot(rows=2, cost=50), "8 row samples are pending and 100 more would exceed the limit of 100"),
+    ],
+)
+def test_a_full_queue_refuses_at_once_and_says_when_to_return(asked: Lot, words: str) -> None:
+    async def test() -> None:
+        device = Device()
+        scheduler = Scheduler(device, LIMITS)
+        async with occupied(scheduler, device, rows=8):
+            assert scheduler.pending_rows == 8
+            with pytest.raises(Overloaded, match=words) as full:
+                await scheduler.run([asked])
+            assert full.value.retry_after_seconds >= 1
+            (fits,) = await waiting(scheduler, lot("fits", 2))
+            assert scheduler.pending_rows == 10
+        assert (await fits).results == [("fits", 2)]
+        assert (scheduler.pending_rows, scheduler.pending_cost) == (0, 0)
         await scheduler.drain()
 
     run(test)
@@ -96,27 +194,33 @@ def test_a_full_queue_refuses_at_once_and_says_when_to_return() -> None:
 
 def test_the_time_to_return_follows_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows that took 2 s each, by a clock of our own: with 8 pending, far more than a second is told."""
-    clock = itertools.count(0, 10)
-    monkeypatch.setattr("service.scheduling.scheduler.monotonic", lambda: next(clock))
+    now = [0.0]
+    monkeypatch.setattr("service.scheduling.worker.monotonic", lambda: now[0])
+    device = Device()
+
+    def slow(parts: Sequence[Part]) -> Sequence[Any]:
+        now[0] += 2 * sum(part.rows for part in parts)
+        return device(parts)
 
     async def test() -> None:
-        scheduler = Scheduler(10, 5)
+        scheduler = Scheduler(slow, LIMITS)
         for _ in range(40):
-            await scheduler.run(lambda _: None, 5)  # 10 s for 5 rows
-        async with occupied(scheduler, 8):
+            await scheduler.run([lot(rows=5)])
+        async with occupied(scheduler, device, rows=8):
             with pytest.raises(Overloaded) as full:
-                await scheduler.run(lambda _: None, 5)
+                await scheduler.run([lot(rows=5)])
             assert full.value.retry_after_seconds in (15, 16)
         await scheduler.drain()
 
     run(test)
 
 
-def test_what_can_never_fit_is_no_overload() -> None:
+@pytest.mark.parametrize("asked", [lot(rows=11), lot(rows=2, cost=51)])
+def test_what_can_never_fit_is_no_overload(asked: Lot) -> None:
     async def test() -> None:
-        scheduler = Scheduler(10, 5)
-        with pytest.raises(TooLarge, match="11 rows are more than the 10"):
-            await scheduler.run(lambda _: None, 11)
+        scheduler = Scheduler(Device(), LIMITS)
+        with pytest.raises(TooLarge, match="are more than the 10"):
+            await scheduler.run([asked])
         await scheduler.drain()
 
     run(test)
@@ -124,61 +228,83 @@ def test_what_can_never_fit_is_no_overload() -> None:
 
 def test_work_whose_deadline_passed_in_the_queue_never_runs() -> None:
     async def test() -> None:
-        scheduler = Scheduler(10, 0.05)
-        ran: list[str] = []
-        blocker = Gate()
-        first = asyncio.create_task(scheduler.run(blocker.work, 1))
-        await asyncio.to_thread(blocker.begun.wait, 20)
-        with pytest.raises(DeadlineExceeded, match=r"no answer within 0.05 s"):
-            await scheduler.run(lambda _: ran.append("late"), 4)
-        assert scheduler.pending_rows == 1  # only what still runs
-        blocker.open.set()
-        with pytest.raises(DeadlineExceeded):
-            await first
+        device = Device()
+        scheduler = Scheduler(device, replace(LIMITS, deadline_seconds=0.05))
+        async with occupied(scheduler, device):
+            with pytest.raises(DeadlineExceeded, match=r"no answer within 0.05 s"):
+                await scheduler.run([lot("late", 4)])
+            assert scheduler.pending_rows == 1  # only what still runs
         await scheduler.drain()
-        assert not ran
+        assert "late" not in device.ran
         assert scheduler.pending_rows == 0
 
     run(test)
 
 
-def test_running_work_is_told_that_its_caller_left() -> None:
+def test_a_request_may_have_less_time() -> None:
     async def test() -> None:
-        scheduler = Scheduler(10, 5)
+        device = Device()
+        scheduler = Scheduler(device, LIMITS)
+        async with occupied(scheduler, device):
+            with pytest.raises(DeadlineExceeded, match=r"no answer within 0.01 s"):
+                await scheduler.run([lot("late")], timeout_seconds=0.01)
+        await scheduler.drain()
+
+    run(test)
+
+
+def test_running_work_can_tell_that_its_caller_left() -> None:
+    async def test() -> None:
         begun, seen = threading.Event(), threading.Event()
 
-        def work(caller: Caller) -> None:
+        def device(parts: Sequence[Part]) -> Sequence[Any]:
             begun.set()
-            try:
-                for _ in range(10_000_000):
-                    caller.check()
-            except Abandoned:
-                seen.set()
-                raise
+            while not parts[0].caller.left:
+                pass
+            seen.set()
+            raise KeyError
 
-        task = asyncio.create_task(scheduler.run(work, 1))
+        scheduler = Scheduler(device, LIMITS)
+        task = asyncio.create_task(scheduler.run([lot(rows=4), lot("never")]))
         await asyncio.to_thread(begun.wait, 20)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         await scheduler.drain()
         assert seen.is_set()
+        assert scheduler.pending_rows == 0
+
+    run(test)
+
+
+def test_a_thread_that_dies_tells_everybody_and_is_started_again() -> None:
+    async def test() -> None:
+        device = Device()
+        scheduler = Scheduler(device, LIMITS)
+        async with occupied(scheduler, device):
+            tasks = await waiting(scheduler, lot(SystemExit(3)), lot("beside"), lot("behind", key="third"))
+        told = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(one) for one in told] == [Unavailable] * 3
+        assert (await scheduler.run([lot("after")])).results == [("after", 1)]
+        assert scheduler.alive
+        assert scheduler.pending_rows == 0
+        await scheduler.drain()
+        assert not scheduler.alive
 
     run(test)
 
 
 def test_draining_finishes_what_was_accepted_and_takes_no_more() -> None:
     async def test() -> None:
-        scheduler = Scheduler(10, 5)
-        gate = Gate()
-        accepted = asyncio.create_task(scheduler.run(gate.work, 1))
-        await asyncio.to_thread(gate.begun.wait, 20)
-        drained = asyncio.create_task(scheduler.drain())
-        await asyncio.sleep(0)
-        with pytest.raises(Unavailable, match="shutting down"):
-            await scheduler.run(lambda _: None, 1)
-        gate.open.set()
-        assert (await accepted).result == "through"
+        device = Device()
+        scheduler = Scheduler(device, LIMITS)
+        async with occupied(scheduler, device):
+            (accepted,) = await waiting(scheduler, lot("accepted"))
+            drained = asyncio.create_task(scheduler.drain())
+            await asyncio.sleep(0)
+            with pytest.raises(Unavailable, match="shutting down"):
+                await scheduler.run([lot()])
+        assert (await accepted).results == [("accepted", 1)]
         await drained
 
     run(test)

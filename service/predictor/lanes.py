@@ -1,0 +1,122 @@
+"""Work on the device: what rows of different requests run together, and how."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, cast
+
+from service.errors import ModelError
+from service.predictor.answers import DETERMINISTIC, MC_DROPOUT, ClassPrediction, Sampled, ValuePrediction
+from service.predictor.rows import Group, Rows, parted
+from service.predictor.served_model import ServedModel
+from service.predictor.together import Asked, Draw, joined
+from service.scheduling.lots import Lot, Part
+from service.telemetry.metrics import Telemetry
+
+Shapes = tuple[tuple[int, ...], ...]
+Result = ClassPrediction | ValuePrediction | Sampled
+
+
+@dataclass(frozen=True)
+class Lane:
+    """What rows must have in common to run together.
+
+    Args:
+        model: that they run on.
+        mode: whether it predicts or is sampled.
+        shapes: of a row, per input.
+        seed: which networks; None where none are drawn.
+    """
+
+    model: ServedModel
+    mode: str
+    shapes: Shapes
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Content:
+    """The rows of a lot.
+
+    Args:
+        group: of them.
+        draw: which samples; None where none are drawn.
+    """
+
+    group: Group
+    draw: Draw | None = None
+
+
+def prediction_lots(model: ServedModel, rows: Rows) -> list[Lot]:
+    """Give rows to run through the whole network."""
+    return _lots(model, DETERMINISTIC, rows)
+
+
+def exact_lots(model: ServedModel, rows: Rows) -> list[Lot]:
+    """Give rows whose moments have a closed form."""
+    return _lots(model, MC_DROPOUT, rows)
+
+
+def sampling_lots(model: ServedModel, rows: Rows, seed: int, draw: Draw) -> list[Lot]:
+    """Give rows to run through thinned networks."""
+    return _lots(model, MC_DROPOUT, rows, seed, draw)
+
+
+def _lots(
+    model: ServedModel, mode: str, rows: Rows, seed: int | None = None, draw: Draw | None = None
+) -> list[Lot]:
+    cost = draw.rounds.maximum if draw else 1
+    return [
+        Lot(Lane(model, mode, group.shapes, seed), Content(group, draw), len(group), cost)
+        for group in rows.groups
+    ]
+
+
+class LaneRunner:
+    """Runs parts of one lane together.
+
+    Args:
+        telemetry: counts.
+    """
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+
+    def __call__(self, parts: Sequence[Part]) -> Sequence[Result]:
+        """Run them; gives a result for each.
+
+        Raises:
+            ModelError: the model failed; of a lone part it names the row by its number in the request.
+        """
+        lane = cast(Lane, parts[0].lot.key)
+        start = perf_counter()
+        groups = [part.lot.content.group.part(part.start, part.stop) for part in parts]
+        try:
+            results = _run(lane, parts, groups)
+        except ModelError as cause:
+            raise cause.renumbered(groups[0].numbers) if len(parts) == 1 else cause from cause
+        self._telemetry.ran_together(
+            *lane.model.identity.key, lane.mode, sum(map(len, groups)), perf_counter() - start
+        )
+        return results
+
+
+def _run(lane: Lane, parts: Sequence[Part], groups: Sequence[Group]) -> Sequence[Result]:
+    if lane.seed is not None:
+        draws = [part.lot.content.draw for part in parts]
+        asked = [Asked(group.inputs, draw) for group, draw in zip(groups, draws, strict=True)]
+        return lane.model.sample(asked, lane.seed, _proceed(parts))
+    run: Callable[[Any], Result] = lane.model.predict if lane.mode == DETERMINISTIC else lane.model.exactly
+    return parted(run(joined([group.inputs for group in groups])), [len(group) for group in groups])
+
+
+def _proceed(parts: Sequence[Part]) -> Callable[[], None]:
+    def proceed() -> None:
+        if all(part.caller.left for part in parts):
+            raise Abandoned
+
+    return proceed
+
+
+class Abandoned(Exception):
+    """Work was broken off because nobody waits for it; nobody sees this."""

@@ -1,0 +1,168 @@
+"""The order in which lots run: in turn among the requests, and together where their keys allow it."""
+
+from asyncio import Future
+from collections import OrderedDict, deque
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from service.scheduling.lots import Caller, Lot, Part
+
+_REMEMBERED_KEYS = 1024
+_FIRST_ROWS = 8  # of a key that nothing is known of
+_SMOOTHING = 0.2  # how much one batch moves the estimate of the time a row takes
+
+
+@dataclass(eq=False)
+class Job:
+    """One request while it waits and runs.
+
+    Args:
+        lots: of its rows.
+        caller: who waits.
+        future: of the results of its parts, in their order.
+        submitted: when it came, in seconds.
+
+    Attributes:
+        started: when its first rows began to run.
+        results: of its parts so far, in their order.
+    """
+
+    lots: Sequence[Lot]
+    caller: Caller
+    future: "Future[list[Any]]"
+    submitted: float
+    started: float | None = None
+    results: list[Any] = field(default_factory=list)
+    _lot: int = 0
+    _row: int = 0
+
+    @property
+    def rows(self) -> int:
+        """How many it has."""
+        return sum(lot.rows for lot in self.lots)
+
+    @property
+    def cost(self) -> int:
+        """Rows times samples."""
+        return sum(lot.rows * lot.cost for lot in self.lots)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether all its rows have been taken."""
+        return self._lot == len(self.lots)
+
+    @property
+    def key(self) -> Hashable:
+        """Of the rows to be taken next."""
+        return self.lots[self._lot].key
+
+    def take(self, most: int) -> Part:
+        """Take the next rows, all of one lot."""
+        lot, start = self.lots[self._lot], self._row
+        stop = min(lot.rows, start + most)
+        self._lot, self._row = (self._lot + 1, 0) if stop == lot.rows else (self._lot, stop)
+        return Part(lot, start, stop, self.caller)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Parts that run together, each of another job."""
+
+    jobs: Sequence[Job]
+    parts: Sequence[Part]
+
+    @property
+    def rows(self) -> int:
+        """How many rows run together."""
+        return sum(part.rows for part in self.parts)
+
+    @property
+    def cost(self) -> int:
+        """Rows times samples."""
+        return sum(part.rows * part.lot.cost for part in self.parts)
+
+    @property
+    def key(self) -> Hashable:
+        """Of all of them."""
+        return self.parts[0].lot.key
+
+    def alone(self) -> Iterator["Batch"]:
+        """Give each part as a batch of its own."""
+        for job, part in zip(self.jobs, self.parts, strict=True):
+            yield Batch([job], [part])
+
+
+class FairQueue:
+    """Jobs that wait. Not safe for threads: its owner has the lock.
+
+    A batch begins with the job that has waited longest since its last turn, and takes the next rows of all
+    others of the same key that fit. What is left of a job goes to the end: a request of ten thousand rows
+    delays one of a single row by a batch, and not by itself.
+
+    Args:
+        batch_seconds: about how long a batch may run.
+        batch_rows: the most rows in one.
+
+    Attributes:
+        cost_seconds: about how long a sample of a row takes.
+    """
+
+    def __init__(self, batch_seconds: float, batch_rows: int) -> None:
+        self._batch_seconds = batch_seconds
+        self._batch_rows = batch_rows
+        self.cost_seconds = 0.0
+        self._jobs: deque[Job] = deque()
+        self._row_seconds: OrderedDict[Hashable, float] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def add(self, job: Job) -> None:
+        """Put a job at the end."""
+        self._jobs.append(job)
+
+    def discard(self, job: Job) -> bool:
+        """Take a job out; tells whether it was there."""
+        there = job in self._jobs
+        if there:
+            self._jobs.remove(job)
+        return there
+
+    def clear(self) -> list[Job]:
+        """Take all jobs out."""
+        jobs = list(self._jobs)
+        self._jobs.clear()
+        return jobs
+
+    def take(self) -> Batch:
+        """Take what runs next, of at least one job."""
+        key = self._jobs[0].key
+        left, jobs, parts, waiting = self._most_rows(key), [], [], deque[Job]()
+        while self._jobs:
+            job = self._jobs.popleft()
+            if job.key != key or left < 1:
+                waiting.append(job)
+                continue
+            parts.append(job.take(left))
+            jobs.append(job)
+            left -= parts[-1].rows
+        waiting.extend(job for job in jobs if not job.exhausted)
+        self._jobs = waiting
+        return Batch(jobs, parts)
+
+    def ran(self, batch: Batch, seconds: float) -> None:
+        """Learn how long a batch took."""
+        self.cost_seconds += _SMOOTHING * (seconds / batch.cost - self.cost_seconds)
+        now, before = seconds / batch.rows, self._row_seconds.pop(batch.key, None)
+        # A first run makes and compiles what later ones have: what was fast once is believed at once.
+        self._row_seconds[batch.key] = (
+            now if before is None else min(now, before + _SMOOTHING * (now - before))
+        )
+        if len(self._row_seconds) > _REMEMBERED_KEYS:
+            self._row_seconds.popitem(last=False)
+
+    def _most_rows(self, key: Hashable) -> int:
+        seconds = self._row_seconds.get(key)
+        fit = int(self._batch_seconds / seconds) if seconds else _FIRST_ROWS
+        return max(1, min(fit, self._batch_rows))
