@@ -158,7 +158,10 @@ class ValueUncertainty(Struct):
     score_standard_error: Annotated[float, Meta(description="Monte Carlo standard error of `score`.")]
     settled: Annotated[
         bool,
-        Meta(description="Whether endless samples would flag the row alike, but for `samples.error`."),
+        Meta(
+            description="Whether endless samples would flag the row alike, but for `samples.error`; "
+            "not promised of heavy-tailed values near the threshold."
+        ),
     ]
     low_confidence: bool
     reasons: list[ReasonView]

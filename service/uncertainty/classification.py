@@ -124,21 +124,21 @@ class ClassificationMoments:
         )
 
     def extremes(self, score: str) -> tuple[Array, Array]:
-        """Imagine the two samples that would lower a score the most, and two that would raise it the most.
+        """Imagine the two samples that would lower an entropy the most, and two that would raise it the most.
 
         A bounded score has such samples. An entropy is lowest where a sample is sure of the predicted class,
         and highest where it spreads over the others; the mutual information changes with a sample w by
         KL(w ‖ p̄), to first order, which is 0 at w = p̄.
 
         Args:
-            score: its name.
+            score: its name; `SHARES` are not among them.
 
         Returns:
             What `groups` would be given, each [2, rows, 2·classes + 1].
         """
         whole = torch.from_numpy(self.groups.resamples().whole)
         classes = whole.shape[-1] // 2
-        p = whole[:, classes:-1] if score == "variation_ratio" else whole[:, :classes]
+        p = whole[:, :classes]
         likely, unlikely = _one_hot(p.argmax(-1), classes), _one_hot(p.argmin(-1), classes)
         lowest = p if score == "mutual_information" else likely
         highest = {

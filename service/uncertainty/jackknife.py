@@ -31,7 +31,7 @@ class Resamples:
     """Sums of a statistic over groups of samples.
 
     Args:
-        sums: [groups, rows, width].
+        sums: [groups, rows, ..., width].
         sizes: samples of each group, [groups].
     """
 
@@ -45,16 +45,16 @@ class Resamples:
 
     @cached_property
     def whole(self) -> Array:
-        """The mean over all samples, [rows, width]."""
+        """The mean over all samples, [rows, ..., width]."""
         return np.asarray(self.sums.sum(0) / self.count)
 
     @cached_property
     def left_out(self) -> Array:
-        """The means over all samples but those of one group, [groups, rows, width]."""
-        return np.asarray((self.whole * self.count - self.sums) / self.rest[:, None, None])
+        """The means over all samples but those of one group, [groups, rows, ..., width]."""
+        return np.asarray((self.whole * self.count - self.sums) / _as_groups_of(self.sums, self.rest))
 
     def with_samples(self, statistics: Array) -> "Resamples":
-        """Add imagined samples, [samples, rows, width], each a group of its own."""
+        """Add imagined samples, [samples, rows, ..., width], each a group of its own."""
         ones = np.ones(len(statistics))
         return Resamples(np.concatenate([self.sums, statistics]), np.concatenate([self.sizes, ones]))
 
@@ -67,8 +67,8 @@ class Resamples:
         """Compute the standard error of a score.
 
         Args:
-            whole: the score of all samples, [rows].
-            left_out: the scores without each group, [groups, rows].
+            whole: the score of all samples, [rows, ...].
+            left_out: the scores without each group, [groups, rows, ...].
         """
         groups = len(self.sizes)
         return np.asarray(np.sqrt(groups / (groups - 1) * np.square(self._moves(whole, left_out)).sum(0)))
@@ -84,25 +84,31 @@ class Resamples:
         family, Efron 1987).
 
         Args:
-            whole: the score of all samples, [rows].
-            left_out: the scores without each group, [groups, rows].
+            whole: the score of all samples, [rows, ...].
+            left_out: the scores without each group, [groups, rows, ...].
 
         Returns:
-            What to add to `whole` for a score one standard error higher, [rows, width].
+            What to add to `whole` for a score one standard error higher, [rows, ..., width].
         """
         error = np.maximum(self.standard_error(whole, left_out), np.finfo(float).tiny)
         correction = len(self.sizes) / (len(self.sizes) - 1)
-        weights = correction * self._moves(whole, left_out) / error * self._shares[:, None]
-        return np.asarray(np.einsum("gr,grw->rw", weights, self.whole - self.left_out))
+        moves = self._moves(whole, left_out)
+        weights = correction * moves / error * _as_groups_of(moves, self._shares)
+        return np.asarray(np.einsum("g...,g...w->...w", weights, self.whole - self.left_out))
 
     def _moves(self, whole: Array, left_out: Array) -> Array:
-        """Estimate how much of the score is owed to each group, [groups, rows]."""
-        return np.asarray(self._shares[:, None] * (whole - left_out))
+        """Estimate how much of the score is owed to each group, [groups, rows, ...]."""
+        return np.asarray(_as_groups_of(left_out, self._shares) * (whole - left_out))
 
     @cached_property
     def _shares(self) -> Array:
         """The share of the samples that are not of a group, [groups]."""
         return self.rest / self.count
+
+
+def _as_groups_of(array: Array, values: Array) -> Array:
+    """Give a value of each group the dimensions of an array, [groups, ...]."""
+    return values.reshape(-1, *[1] * (array.ndim - 1))
 
 
 class Groups:
@@ -114,7 +120,7 @@ class Groups:
         self._resamples: Resamples | None = None
 
     def update(self, statistics: Tensor) -> None:
-        """Take in a chunk, [samples, rows, width]."""
+        """Take in a chunk, [samples, rows, ..., width]."""
         self._resamples = None
         if self._sums is None:
             self._sums = statistics.new_zeros(GROUPS, *statistics.shape[1:], dtype=torch.float64)

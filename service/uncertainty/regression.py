@@ -91,8 +91,8 @@ class RegressionMoments:
 
     Attributes:
         kind: of the measures.
-        groups: of (values, their squares, noise), one after another. Values are counted from those of the
-            first sample, or their squares would lose what little they vary.
+        groups: of (value, its square, noise) of each target, [targets, 3], or 2 without noise. Values are
+            counted from those of the first sample, or their squares would lose what little they vary.
     """
 
     kind = RegressionMeasures
@@ -133,24 +133,23 @@ class RegressionMoments:
         )
 
     def statistics(self, means: Array, samples: Array | float) -> ValueStatistics:
-        """Turn means of what `groups` holds, [..., rows, width], over `samples`, [...], into statistics."""
-        first = self._first.cpu().numpy()
-        targets = first.shape[-1]
-        mean, square, noise = (
-            means[..., :targets],
-            means[..., targets : 2 * targets],
-            means[..., 2 * targets :],
-        )
+        """Turn means of what `groups` holds over `samples`, [...], into statistics.
+
+        Args:
+            means: [..., rows, targets, width].
+            samples: [...].
+        """
+        mean, square = means[..., 0], means[..., 1]
         # One sample, as is left of two without a group, has no spread.
         count = np.asarray(samples)[..., None, None]
         unbiased = count / np.maximum(count - 1, 1)
         return ValueStatistics(
-            mean=mean + first,
+            mean=mean + self._first.cpu().numpy(),
             variance=np.maximum(square - np.square(mean), 0) * unbiased,
-            aleatoric_variance=np.maximum(noise, 0) if self._variance_head else None,
+            aleatoric_variance=np.maximum(means[..., 2], 0) if self._variance_head else None,
         )
 
-    def extremes(self, _score: str) -> tuple[Array, Array]:
+    def extremes(self) -> tuple[Array, Array]:
         """Imagine two samples that would lower every score, and two that would raise it.
 
         The lowest are at the mean and without noise. Nothing bounds a value from above: the highest are
@@ -158,7 +157,7 @@ class RegressionMoments:
         networks that are rarer and farther away.
 
         Returns:
-            What `groups` would be given, each [2, rows, width].
+            What `groups` would be given, each [2, rows, targets, width].
         """
         mean, spread = self._values.mean - self._first, FAR * self._values.variance.sqrt()
         calm = torch.stack([mean, mean])
@@ -176,9 +175,9 @@ class RegressionMoments:
 
 
 def _statistic(values: Tensor, noise: Tensor | None) -> Tensor:
-    """Join what is averaged: [..., targets] each → [..., 2·targets], or 3·targets with noise."""
+    """Join what is averaged: [..., targets] each → [..., targets, 2], or 3 with noise."""
     parts = [values, values.square()] if noise is None else [values, values.square(), noise]
-    return torch.cat(parts, -1)
+    return torch.stack(parts, -1)
 
 
 def _array(values: Tensor, noise: Tensor | None) -> Array:

@@ -15,6 +15,9 @@ Task = Literal["classification", "regression"]
 
 _SMALLEST_MEAN = 1e-12  # keeps a relative deviation finite where the mean is 0
 
+# One less the greatest of the classes' shares, of the probability or of the votes.
+SHARES = ("max_probability", "variation_ratio")
+
 CLASSIFICATION_SCORES: dict[str, Callable[[ClassStatistics], Array]] = {
     "predictive_entropy": lambda of: of.predictive_entropy,
     "expected_entropy": lambda of: of.expected_entropy,
@@ -23,13 +26,13 @@ CLASSIFICATION_SCORES: dict[str, Callable[[ClassStatistics], Array]] = {
     "max_probability": lambda of: 1 - of.confidence,
 }
 
-# A row with several targets is as uncertain as its most uncertain one.
+# Of each target, [..., targets]; a row with several is as uncertain as its most uncertain one.
 REGRESSION_SCORES: dict[str, Callable[[ValueStatistics], Array]] = {
-    "standard_deviation": lambda of: np.sqrt(of.total_variance).max(-1),
+    "standard_deviation": lambda of: np.sqrt(of.total_variance),
     "relative_standard_deviation": lambda of: (
         np.sqrt(of.total_variance) / np.maximum(np.abs(of.mean), _SMALLEST_MEAN)
-    ).max(-1),
-    "interval_width": lambda of: of.interval_width.max(-1),
+    ),
+    "interval_width": lambda of: of.interval_width,
 }
 
 
@@ -47,4 +50,9 @@ def score(statistics: Statistics, name: str) -> Array:
     """
     if isinstance(statistics, ClassStatistics):
         return CLASSIFICATION_SCORES[name](statistics)
+    return np.asarray(target_scores(statistics, name).max(-1))
+
+
+def target_scores(statistics: ValueStatistics, name: str) -> Array:
+    """Give the score of each target, [..., targets]; arguments as above."""
     return REGRESSION_SCORES[name](statistics)

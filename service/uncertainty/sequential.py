@@ -3,7 +3,7 @@
 A row is settled where its score is on one side of the threshold by more than chance can explain: where it
 stays on that side while the mean that it is made of moves against it, by up to t(α_k, G - 1) standard
 errors of the score (the jackknife's, with Student's t for its degrees of freedom). Where the score is
-linear that is |score - threshold| > t · SE. Four things keep the promise that a settled flag is not the
+linear that is |score - threshold| > t · SE. Five things keep the promise that a settled flag is not the
 flag of endless samples with a probability of at most `error`:
 
 - **Looking several times.** Round k, which ends at n_k samples, may err with α_k = error · (n_k - n_(k-1))
@@ -19,17 +19,21 @@ flag of endless samples with a probability of at most `error`:
 - **Curvature.** An entropy is steep where networks agree, and flat at its maximum, where a standard error
   is next to nothing. So the mean moves, the way that the samples speak against least, and not the score
   along a line.
+- **Ties.** A score that is the greatest of components is above the threshold where one of them is, each
+  tested with α_k / C for the C that may be at the threshold (Bonferroni), and below where all are, each with
+  α_k: if the score is above, so is one of them, and the others only make the test stricter
+  (intersection-union; Berger 1982). The least of components is the same, turned over.
 """
 
 from dataclasses import dataclass
 from math import ceil
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.uncertainty.jackknife import Groups, Resamples
-from service.uncertainty.scores import Statistics, score
+from service.uncertainty.components import Margins, ScoredMoments, components_of
+from service.uncertainty.jackknife import Resamples
+from service.uncertainty.scores import score
 from service.uncertainty.student import t_quantile
 
 Array = NDArray[np.float64]
@@ -40,18 +44,6 @@ _GROWTH = 4 / 3
 """Each round ends at so many times the samples of the one before."""
 
 _STEPS = 4  # over the top of an entropy, the far end of the way may be lower than its middle
-
-
-class ScoredMoments(Protocol):
-    """What accumulates samples, of either task."""
-
-    groups: Groups
-
-    def statistics(self, means: Array, samples: Array | float) -> Statistics:
-        """Turn means of what `groups` holds into what scores are made of."""
-
-    def extremes(self, score: str) -> tuple[Array, Array]:
-        """Imagine two samples that would lower a score, and two that would raise it."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +80,12 @@ def score_standard_error(moments: ScoredMoments, name: str) -> Array:
     Wilson's interval at one standard error: not 0 where all votes agree. The others have the jackknife's.
     """
     resamples = moments.groups.resamples()
+    whole = score(moments.statistics(resamples.whole, resamples.count), name)
     if name == "variation_ratio":
-        count, ratio = moments.groups.count, _score(moments, name, resamples)
-        return np.asarray(np.sqrt(ratio * (1 - ratio) * count + 0.25) / (count + 1))
-    return resamples.standard_error(*_with_each_left_out(moments, name, resamples))
+        count = moments.groups.count
+        return np.asarray(np.sqrt(whole * (1 - whole) * count + 0.25) / (count + 1))
+    left_out = score(moments.statistics(resamples.left_out, resamples.rest), name)
+    return resamples.standard_error(whole, left_out)
 
 
 def settled(moments: ScoredMoments, name: str, threshold: Array | float, error: float) -> NDArray[np.bool_]:
@@ -103,30 +97,28 @@ def settled(moments: ScoredMoments, name: str, threshold: Array | float, error: 
         threshold: a score above it is flagged; one for all rows, or [rows].
         error: probability with which this look may err.
     """
-    drawn = moments.groups.resamples()
-    side = np.where(_score(moments, name, drawn) > threshold, 1.0, -1.0)
-    lowest, highest = moments.extremes(name)
-    against = drawn.with_samples(np.where(side[:, None] > 0, lowest, highest))
-    t = t_quantile(error, len(drawn.sizes) - 1)
-    return _least_distance(moments, name, threshold, against, t, side) > 0
+    components = components_of(moments, name, threshold)
+    drawn = components.drawn
+    side = np.where(components.margins(drawn.whole, drawn.count) > 0, 1.0, -1.0)
+    against = drawn.with_samples(np.where(side[..., None] > 0, components.lowest, components.highest))
+    degrees, decides = len(drawn.sizes) - 1, side == components.deciding
+    one = np.array([t_quantile(error / count, degrees) for count in components.contenders.tolist()])
+    t = np.where(decides, one[:, None], t_quantile(error, degrees))
+    sure = _least_distances(components.margins, against, t, side) > 0
+    return np.asarray((sure & decides).any(-1) | (sure & ~decides).all(-1))
 
 
-def _least_distance(
-    moments: ScoredMoments, name: str, threshold: Array | float, against: Resamples, t: float, side: Array
-) -> Array:
-    """Give how far on its side the score is at the least, on the way of t standard errors, [rows]."""
-    whole, left_out = _with_each_left_out(moments, name, against)
+def _least_distances(margins: Margins, against: Resamples, t: Array, side: Array) -> Array:
+    """Give how far on its side each component is at the least, on the way of t standard errors.
+
+    Args:
+        margins: of the components.
+        against: what was drawn, and imagined against `side`, [groups, rows, components, width].
+        t: [rows, components].
+        side: 1 above the threshold, -1 below, [rows, components].
+    """
+    whole, left_out = margins(against.whole, against.count), margins(against.left_out, against.rest)
     bias = np.minimum(0, side * (against.corrected(whole, left_out) - whole))
-    steps = -side * t * np.linspace(0, 1, _STEPS + 1)[:, None]
-    way = against.whole + steps[..., None] * against.direction(whole, left_out)
-    scores = score(moments.statistics(way, against.count), name)
-    return np.asarray((side * scores).min(0) + bias - side * threshold)
-
-
-def _score(moments: ScoredMoments, name: str, resamples: Resamples) -> Array:
-    return score(moments.statistics(resamples.whole, resamples.count), name)
-
-
-def _with_each_left_out(moments: ScoredMoments, name: str, resamples: Resamples) -> tuple[Array, Array]:
-    left_out = score(moments.statistics(resamples.left_out, resamples.rest), name)
-    return _score(moments, name, resamples), left_out
+    steps = np.linspace(0, 1, _STEPS + 1).reshape(-1, 1, 1, 1)
+    way = against.whole - steps * (side * t)[..., None] * against.direction(whole, left_out)
+    return np.asarray((side * margins(way, against.count)).min(0) + bias)

@@ -19,7 +19,7 @@ ERROR = 0.01
 ROUNDS = Rounds(16, 200, ERROR)
 LIMIT_SAMPLES = 200_000
 
-Draw = Callable[[int, int], torch.Tensor]  # (samples, rows) → [samples, rows, classes]
+Draw = Callable[[int, int], torch.Tensor]  # (samples, rows) → [samples, rows, width]
 
 
 def two_kinds(share: float) -> Draw:
@@ -44,6 +44,22 @@ def normal_logits(centre: float, spread: float, classes: int) -> Draw:
         return (logits + centre * (torch.arange(classes) == 0)).softmax(-1)
 
     return draw
+
+
+def sure_of_one(*shares: float) -> Draw:
+    """Each class is the one that its share of the networks is nearly sure of."""
+
+    def draw(samples: int, rows: int) -> torch.Tensor:
+        votes = torch.multinomial(torch.tensor(shares), samples * rows, replacement=True)
+        one_hot = torch.nn.functional.one_hot(votes, len(shares)).double()
+        return (0.9 * one_hot + 0.1 / len(shares)).reshape(samples, rows, -1)
+
+    return draw
+
+
+def normal_values(centre: float, targets: int) -> Draw:
+    """Targets that deviate by 1, [samples, rows, targets]."""
+    return lambda samples, rows: centre + torch.randn(samples, rows, targets, dtype=torch.float64)
 
 
 POPULATIONS = {
@@ -113,6 +129,58 @@ def test_settled_flags_of_a_regression(degrees: int, factor: float) -> None:
             draw, "standard_deviation", factor * truth, RegressionMoments(variance_head=False)
         )
     assert_keeps_its_promise(sure & (flags != (factor < 1)))
+
+
+@pytest.mark.parametrize("factor", [0.95, 1.02, 1.05, 1.1])
+@pytest.mark.parametrize("name", ["standard_deviation", "interval_width"])
+@pytest.mark.parametrize("targets", [2, 8])
+def test_settled_flags_of_equal_targets(targets: int, name: str, factor: float) -> None:
+    """The greatest of equal deviations is biased up, beyond the threshold of the last three; seed 24."""
+    unit = {"standard_deviation": 1.0, "interval_width": 2 * stats.norm.isf(0.025)}[name]
+    with torch.random.fork_rng():
+        torch.manual_seed(24)
+        flags, sure, _ = walked(
+            normal_values(5.0, targets), name, factor * unit, RegressionMoments(variance_head=False)
+        )
+    assert_keeps_its_promise(sure & (flags != (factor < 1)))
+
+
+@pytest.mark.parametrize("factor", [0.98, 1.02])
+@pytest.mark.parametrize("centre", [0.1, 0.2, -0.5])
+def test_settled_flags_of_a_mean_near_zero(centre: float, factor: float) -> None:
+    """The relative deviation has no bound there; seed 25."""
+    truth = 1 / abs(centre)
+    with torch.random.fork_rng():
+        torch.manual_seed(25)
+        moments = RegressionMoments(variance_head=False)
+        flags, sure, _ = walked(
+            normal_values(centre, 1), "relative_standard_deviation", factor * truth, moments
+        )
+    assert_keeps_its_promise(sure & (flags != (factor < 1)))
+
+
+@pytest.mark.parametrize("name", ["variation_ratio", "max_probability"])
+@pytest.mark.parametrize(
+    ("shares", "threshold"),
+    [
+        ((0.5, 0.5), 0.45),
+        ((0.5, 0.5), 0.475),
+        ((0.5, 0.5), 0.499),
+        ((0.34, 0.33, 0.33), 0.65),
+        ((0.45, 0.45, 0.1), 0.52),
+        ((0.45, 0.45, 0.1), 0.58),
+        ((0.1,) * 10, 0.8),
+        ((0.1,) * 10, 0.85),
+        ((0.1,) * 10, 0.899),
+    ],
+)
+def test_settled_flags_of_even_classes(shares: tuple[float, ...], threshold: float, name: str) -> None:
+    """The greatest of even shares is biased up, so the score low; seed 26."""
+    truth = 1 - (max(shares) if name == "variation_ratio" else 0.9 * max(shares) + 0.1 / len(shares))
+    with torch.random.fork_rng():
+        torch.manual_seed(26)
+        flags, sure, _ = walked(sure_of_one(*shares), name, threshold, ClassificationMoments(logits=False))
+    assert_keeps_its_promise(sure & (flags != (truth > threshold)))
 
 
 def test_rows_far_from_the_threshold_take_few_samples() -> None:
