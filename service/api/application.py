@@ -18,6 +18,7 @@ from service.api.exchange import REQUEST_ID_HEADER, request_id
 from service.api.failures import INTERNAL_ERROR, METHOD_NOT_ALLOWED, failed, failure_response
 from service.api.inference_protocol import ProtocolFace
 from service.api.native import NativeFace
+from service.api.observed import Observer
 from service.api.operational import OperationalFace
 from service.errors import DeadlineExceeded, ModelError, NotFound, RequestError, Unavailable
 from service.predictor.catalogue import Catalogue
@@ -41,8 +42,9 @@ def api(
         max_body_bytes: the largest body of a request.
         lifespan: surrounds serving.
     """
-    operations = NativeFace(predictor, catalogue, telemetry, max_body_bytes).operations()
-    operations += ProtocolFace(catalogue).operations()
+    observer = Observer(catalogue, telemetry)
+    operations = NativeFace(predictor, catalogue, observer, max_body_bytes).operations()
+    operations += ProtocolFace(predictor, catalogue, observer, max_body_bytes).operations()
     operational = OperationalFace(telemetry, operations)
     operations += operational.operations()
     routes = [Route(one.path, one.handler, methods=[one.method]) for one in operations]

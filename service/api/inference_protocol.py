@@ -1,17 +1,32 @@
-"""The Open Inference Protocol face, /v2: health and metadata."""
+"""The Open Inference Protocol face, /v2."""
+
+from typing import Any
 
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
 from service import __version__
-from service.api.exchange import reply, version_number
-from service.api.operations import MODEL_ERRORS, Operation, model_paths
-from service.errors import Unavailable
+from service.api.exchange import reply, request_id, version_number
+from service.api.infer_body import InferBody, Parameters, read_infer
+from service.api.infer_reply import SAMPLED, InferReply, Output, chosen, infer_response, outputs_of, predicted
+from service.api.observed import Observer, is_sampled
+from service.api.operations import INFERENCE_ERRORS, MODEL_ERRORS, Operation, model_paths
+from service.errors import NoDropout, Unavailable
+from service.predictor.answers import (
+    DETERMINISTIC,
+    MC_DROPOUT,
+    Question,
+    UncertaintyAnswer,
+    UncertaintyQuestion,
+)
 from service.predictor.catalogue import Catalogue, Entry
+from service.predictor.given_tensors import DATATYPES
+from service.predictor.predictor import Predictor
 from service.predictor.served_model import ServedModel
+from service.uncertainty.sequential import Rounds
 
-_DATATYPES = {"float32": "FP32", "float64": "FP64", "int32": "INT32", "int64": "INT64"}
+_EXTENSIONS = ["binary_tensor_data"]
 
 
 class ServerMetadata(Struct):
@@ -58,11 +73,19 @@ class ProtocolFace:
     """Handlers of /v2.
 
     Args:
+        predictor: answers questions.
         catalogue: knows the models.
+        observer: counts requests.
+        max_body_bytes: the largest body, as sent and inflated.
     """
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(
+        self, predictor: Predictor, catalogue: Catalogue, observer: Observer, max_body_bytes: int
+    ) -> None:
+        self._predictor = predictor
         self._catalogue = catalogue
+        self._observer = observer
+        self._max_body_bytes = max_body_bytes
 
     def operations(self) -> list[Operation]:
         """List what this face can be asked."""
@@ -99,11 +122,23 @@ class ProtocolFace:
                 )
                 for path in model_paths("/v2")
             ),
+            *(
+                Operation(
+                    "POST",
+                    f"{path}/infer",
+                    "Infer",
+                    self.infer,
+                    InferBody,
+                    (InferReply,),
+                    (*INFERENCE_ERRORS, NoDropout),
+                )
+                for path in model_paths("/v2")
+            ),
         ]
 
     async def server(self, _request: Request) -> Response:
         """Answer GET /v2."""
-        return reply(ServerMetadata("unsure", __version__, []))
+        return reply(ServerMetadata("unsure", __version__, _EXTENSIONS))
 
     async def live(self, _request: Request) -> Response:
         """Answer GET /v2/health/live."""
@@ -126,13 +161,38 @@ class ProtocolFace:
         """Answer GET /v2/models/{model}/ready."""
         return reply(ModelHealth(self._model(request).identity.model, ready=True))
 
+    async def infer(self, request: Request) -> Response:
+        """Answer POST …/infer."""
+        return await self._observer.observe(request, self._infer)
+
+    async def _infer(self, request: Request) -> Response:
+        asked = await read_infer(request, self._max_body_bytes)
+        sampled = asked.samples is not None or not SAMPLED.keys().isdisjoint(asked.outputs)
+        if sampled:
+            is_sampled(request)
+        model = self._model(request)
+        outputs = chosen(model, asked.outputs, sampled=sampled)
+        where = request.path_params["model"], version_number(request), asked.tensors, asked.timeout_seconds
+        arrays: dict[Output, Any] = dict.fromkeys(outputs)
+        parameters: Parameters = {"mode": MC_DROPOUT if sampled else DETERMINISTIC}
+        if sampled:
+            question = UncertaintyQuestion(*where, samples=asked.samples, seed=asked.seed)
+            drawn = await self._predictor.uncertainty(question)
+            arrays |= {output: output.of(drawn) for output in outputs if output.of}
+            parameters |= _sampling(drawn)
+        if any(output.of is None for output in outputs):
+            whole = predicted(await self._predictor.predict(Question(*where)))
+            arrays |= {output: whole for output in outputs if output.of is None}
+        identifier = asked.id or request_id(request.scope)
+        return infer_response(model, identifier, parameters, arrays, asked.in_binary)
+
     def _model(self, request: Request) -> ServedModel:
         return self._catalogue.find(request.path_params["model"], version_number(request))
 
 
 def _metadata(entry: Entry, model: ServedModel) -> ModelMetadata:
     inputs = [
-        TensorMetadata(tensor.name, _DATATYPES[tensor.dtype], [-1, *tensor.shape])
+        TensorMetadata(tensor.name, DATATYPES[tensor.dtype], [-1, *tensor.shape])
         for tensor in model.manifest.input
     ]
     versions = [str(number) for number in sorted(entry.versions)]
@@ -141,12 +201,13 @@ def _metadata(entry: Entry, model: ServedModel) -> ModelMetadata:
 
 def _outputs(model: ServedModel) -> list[TensorMetadata]:
     wide, one = [-1, model.shown_width], [-1]
-    outputs = [TensorMetadata("output", "FP32", wide)]
-    if not model.engine.report.can_sample:
-        return outputs
-    outputs += [TensorMetadata(name, "FP32", wide) for name in ("mean", "variance", "standard_error")]
-    scalars = ["score"]
-    if model.manifest.task == "classification":
-        scalars += ["predictive_entropy", "mutual_information"]
-    outputs += [TensorMetadata(name, "FP32", one) for name in scalars]
-    return [*outputs, TensorMetadata("low_confidence", "BOOL", one)]
+    return [
+        TensorMetadata(output.name, output.datatype, wide if output.wide else one)
+        for output in outputs_of(model)
+    ]
+
+
+def _sampling(answer: UncertaintyAnswer) -> Parameters:
+    rounds = answer.rounds
+    samples = rounds.maximum if isinstance(rounds, Rounds) else 0
+    return {"samples": samples, "seed": answer.seed, "certified": answer.policy.certified}

@@ -1,15 +1,12 @@
 """The native face, /v1."""
 
-from collections.abc import Awaitable, Callable
-from time import perf_counter
 from typing import Literal
 
 from msgspec import UNSET, UnsetType
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api.exchange import decode, read_body, reply, request_id, version_number
-from service.api.failures import CLIENT_LEFT, status_of
 from service.api.model_views import (
     DropoutReply,
     ModelList,
@@ -18,7 +15,8 @@ from service.api.model_views import (
     model_line,
     model_reply,
 )
-from service.api.operations import MODEL_ERRORS, Operation, model_paths
+from service.api.observed import Observer, is_sampled
+from service.api.operations import INFERENCE_ERRORS, MODEL_ERRORS, Operation, model_paths
 from service.api.views import predict_reply, uncertainty_reply
 from service.api.wire import (
     AdaptiveSamples,
@@ -29,31 +27,11 @@ from service.api.wire import (
     ValuePredictions,
     ValueUncertainties,
 )
-from service.errors import (
-    DeadlineExceeded,
-    InvalidInput,
-    ModelError,
-    NoDropout,
-    NotFound,
-    Overloaded,
-    TooLarge,
-    Unavailable,
-)
-from service.predictor.answers import DETERMINISTIC, MC_DROPOUT, Exact, Question, UncertaintyQuestion
+from service.errors import NoDropout
+from service.predictor.answers import Exact, Question, UncertaintyQuestion
 from service.predictor.catalogue import Catalogue
 from service.predictor.predictor import Predictor
-from service.telemetry.metrics import Telemetry
 from service.uncertainty.sequential import Rounds
-
-_INFERENCE_ERRORS = (
-    InvalidInput,
-    NotFound,
-    TooLarge,
-    Overloaded,
-    ModelError,
-    Unavailable,
-    DeadlineExceeded,
-)
 
 
 class NativeFace:
@@ -62,16 +40,16 @@ class NativeFace:
     Args:
         predictor: answers questions.
         catalogue: knows the models.
-        telemetry: counts requests.
+        observer: counts requests.
         max_body_bytes: the largest body.
     """
 
     def __init__(
-        self, predictor: Predictor, catalogue: Catalogue, telemetry: Telemetry, max_body_bytes: int
+        self, predictor: Predictor, catalogue: Catalogue, observer: Observer, max_body_bytes: int
     ) -> None:
         self._predictor = predictor
         self._catalogue = catalogue
-        self._telemetry = telemetry
+        self._observer = observer
         self._max_body_bytes = max_body_bytes
 
     def operations(self) -> list[Operation]:
@@ -85,7 +63,7 @@ class NativeFace:
                     self.predict,
                     PredictBody,
                     (ClassPredictions, ValuePredictions),
-                    _INFERENCE_ERRORS,
+                    INFERENCE_ERRORS,
                 )
                 for model in model_paths("/v1")
             ),
@@ -97,7 +75,7 @@ class NativeFace:
                     self.uncertainty,
                     UncertaintyBody,
                     (ClassUncertainties, ValueUncertainties),
-                    (*_INFERENCE_ERRORS, NoDropout),
+                    (*INFERENCE_ERRORS, NoDropout),
                 )
                 for model in model_paths("/v1")
             ),
@@ -122,11 +100,12 @@ class NativeFace:
 
     async def predict(self, request: Request) -> Response:
         """Answer POST …/predict."""
-        return await self._observed(request, DETERMINISTIC, self._predict)
+        return await self._observer.observe(request, self._predict)
 
     async def uncertainty(self, request: Request) -> Response:
         """Answer POST …/uncertainty."""
-        return await self._observed(request, MC_DROPOUT, self._uncertainty)
+        is_sampled(request)
+        return await self._observer.observe(request, self._uncertainty)
 
     async def models(self, _request: Request) -> Response:
         """Answer GET /v1/models."""
@@ -153,26 +132,6 @@ class NativeFace:
             uncertainty_reply(await self._predictor.uncertainty(question), request_id(request.scope))
         )
 
-    async def _observed(
-        self, request: Request, mode: str, answer: Callable[[Request], Awaitable[Response]]
-    ) -> Response:
-        """Answer, and count the answer whatever it is."""
-        start = perf_counter()
-        status = CLIENT_LEFT
-        try:
-            response = await answer(request)
-            status = response.status_code
-        except ClientDisconnect:
-            raise
-        except Exception as error:
-            status = status_of(error)
-            raise
-        else:
-            return response
-        finally:
-            labels = self._catalogue.labels(request.path_params["model"], request.path_params.get("version"))
-            self._telemetry.answered(*labels, mode, status, perf_counter() - start)
-
 
 def _question(model: str, version: int | None, body: UncertaintyBody) -> UncertaintyQuestion:
     return UncertaintyQuestion(
@@ -198,6 +157,4 @@ def _seed(given: int | UnsetType | None) -> int | Literal["fresh"] | None:
         return None
     if given is None:
         return "fresh"
-    if not 0 <= given < 2**64:
-        raise InvalidInput(f"seed must be from 0 to 2**64 - 1, and is {given}")
     return given

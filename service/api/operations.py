@@ -7,12 +7,24 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.errors import NotFound, RequestError, Unavailable
+from service.errors import (
+    DeadlineExceeded,
+    InvalidInput,
+    ModelError,
+    NotFound,
+    Overloaded,
+    RequestError,
+    TooLarge,
+    Unavailable,
+)
 
 Handler = Callable[[Request], Awaitable[Response]]
 
 MODEL_ERRORS: tuple[type[RequestError], ...] = (NotFound, Unavailable)
 """What any question about a model may be answered with."""
+
+INFERENCE_ERRORS = (*MODEL_ERRORS, InvalidInput, TooLarge, Overloaded, ModelError, DeadlineExceeded)
+"""What any inference request may be answered with."""
 
 
 @dataclass(frozen=True)

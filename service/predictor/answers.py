@@ -1,6 +1,6 @@
 """What goes into the predictor and what comes out of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.flagging.policy import Flag, Policy
+from service.predictor.given_tensors import GivenTensor
 from service.uncertainty.classification import ClassificationMeasures
 from service.uncertainty.regression import RegressionMeasures
 from service.uncertainty.sequential import Rounds
@@ -32,12 +33,14 @@ class Question:
     Args:
         model: its name.
         version: None for the one that serves by default.
-        inputs: the JSON of the rows.
+        inputs: the rows: as JSON, or as tensors.
+        timeout_seconds: how long the client waits, if that is less than the server's limit.
     """
 
     model: str
     version: int | None
-    inputs: bytes
+    inputs: bytes | Sequence[GivenTensor]
+    timeout_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -141,3 +144,8 @@ class UncertaintyAnswer:
     policy: Policy
     flags: list[Flag]
     sampled: Sampled
+
+    @property
+    def low_confidence(self) -> NDArray[np.bool_]:
+        """Whether each row is flagged, [rows]."""
+        return np.array([flag.low_confidence for flag in self.flags])

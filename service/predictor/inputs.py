@@ -10,6 +10,7 @@ import torch
 from msgspec import Meta
 
 from service.errors import InvalidInput
+from service.predictor.given_tensors import GivenTensor, read_tensors
 from service.predictor.rows import Array, Rows
 from service.repository.manifest import InputSpec
 
@@ -33,11 +34,11 @@ class InputReader:
     def __init__(self, specs: Sequence[InputSpec]) -> None:
         self._tensors = [TensorReader(spec) for spec in specs]
 
-    def read(self, inputs: bytes) -> Rows:
+    def read(self, inputs: bytes | Sequence[GivenTensor]) -> Rows:
         """Read rows.
 
         Args:
-            inputs: JSON: an array of rows, or an object of such arrays by the tensors' names.
+            inputs: tensors; or JSON: an array of rows, or an object of such arrays by the tensors' names.
 
         Returns:
             At least one row; those of one shape are together.
@@ -45,6 +46,8 @@ class InputReader:
         Raises:
             InvalidInput: not this model's inputs.
         """
+        if not isinstance(inputs, bytes):
+            return read_tensors([reader.spec for reader in self._tensors], inputs)
         try:
             arrays = self._split(inputs)
             read = [reader.read(rows) for reader, rows in zip(self._tensors, arrays, strict=True)]

@@ -61,7 +61,8 @@ class Predictor:
         """Answer with the whole network, nothing dropped."""
         model = self._catalogue.find(question.model, question.version)
         rows = model.inputs.read(question.inputs)
-        done = await self._run(model, DETERMINISTIC, rows, prediction_lots(model, rows))
+        lots = prediction_lots(model, rows)
+        done = await self._run(model, DETERMINISTIC, rows, lots, question.timeout_seconds)
         return PredictionAnswer(model.identity, done)
 
     async def uncertainty(self, question: UncertaintyQuestion) -> UncertaintyAnswer:
@@ -72,7 +73,7 @@ class Predictor:
         seed = _seed(question, model.manifest.sampling.seed)
         draw = self._draw(question, model, len(rows), policy.threshold)
         lots = exact_lots(model, rows) if draw == EXACT else sampling_lots(model, rows, seed, draw)
-        sampled = await self._run(model, MC_DROPOUT, rows, lots)
+        sampled = await self._run(model, MC_DROPOUT, rows, lots, question.timeout_seconds)
         flags = policy.decide(sampled.scores.tolist())
         self._count(model, sampled, flags)
         return UncertaintyAnswer(
@@ -110,9 +111,11 @@ class Predictor:
             quantiles=question.include_quantiles,
         )
 
-    async def _run(self, model: ServedModel, mode: str, rows: Rows, lots: Sequence[Lot]) -> Any:
+    async def _run(
+        self, model: ServedModel, mode: str, rows: Rows, lots: Sequence[Lot], timeout_seconds: float | None
+    ) -> Any:
         try:
-            done = await self._scheduler.run(lots)
+            done = await self._scheduler.run(lots, timeout_seconds)
         except (TooLarge, Overloaded, DeadlineExceeded, Unavailable) as refusal:
             self._telemetry.rejected(refusal.code)
             raise
@@ -164,4 +167,7 @@ def _rounds(samples: int | Rounds) -> Rounds:
 def _seed(question: UncertaintyQuestion, default: int) -> int:
     if question.seed == "fresh":
         return secrets.randbits(_EXACT_BITS)
-    return default if question.seed is None else question.seed
+    seed = default if question.seed is None else question.seed
+    if not 0 <= seed < 2**64:
+        raise InvalidInput(f"seed must be from 0 to 2**64 - 1, and is {seed}")
+    return seed

@@ -1,0 +1,168 @@
+"""Requests of the Open Inference Protocol: JSON, with or without tensors in binary behind it."""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from starlette.requests import Request
+
+from service.api.exchange import decode, read_body
+from service.errors import InvalidInput, TooLarge
+from service.predictor.given_tensors import GivenTensor
+
+HEADER_LENGTH = "Inference-Header-Content-Length"
+
+Scalar = bool | int | float | str
+Parameters = dict[str, Scalar]
+
+_WINDOWS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
+
+
+class InferInput(Struct):
+    """One input tensor; its data is here, or in binary behind the JSON."""
+
+    name: str
+    datatype: str
+    shape: list[Annotated[int, Meta(ge=0)]]
+    data: Raw | UnsetType = UNSET
+    parameters: Parameters = {}
+
+
+class InferOutput(Struct):
+    """One output that is asked for."""
+
+    name: str
+    parameters: Parameters = {}
+
+
+class InferBody(Struct):
+    """A request for outputs of a model."""
+
+    inputs: list[InferInput]
+    id: str = ""
+    outputs: list[InferOutput] = []
+    parameters: Parameters = {}
+
+
+class InferRequest:
+    """A request, read.
+
+    Args:
+        body: its JSON.
+        tensors: its inputs.
+    """
+
+    def __init__(self, body: InferBody, tensors: Sequence[GivenTensor]) -> None:
+        self.id = body.id
+        self.tensors = tuple(tensors)
+        self.outputs = tuple(output.name for output in body.outputs)
+        self._parameters = body.parameters
+        self._binary = {output.name: output.parameters.get("binary_data") for output in body.outputs}
+        for output in body.outputs:
+            if output.parameters.get("classification"):
+                raise InvalidInput(f"output {output.name}: the classification extension is not supported")
+
+    def in_binary(self, output: str) -> bool:
+        """Tell whether an output is wanted in binary."""
+        wanted = self._binary.get(output)
+        return bool(self._parameters.get("binary_data_output") if wanted is None else wanted)
+
+    @property
+    def samples(self) -> int | None:
+        """How many are asked for."""
+        return self._integer("samples")
+
+    @property
+    def seed(self) -> int | None:
+        """Which networks are asked for."""
+        return self._integer("seed")
+
+    @property
+    def timeout_seconds(self) -> float | None:
+        """How long the client waits; it gives microseconds, and 0 for no limit of its own."""
+        microseconds = self._integer("timeout") or None
+        if microseconds is not None and microseconds < 0:
+            raise InvalidInput(f"parameters.timeout must be microseconds, from 0, and is {microseconds}")
+        return None if microseconds is None else microseconds / 1e6
+
+    def _integer(self, name: str) -> int | None:
+        value = self._parameters.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+            raise InvalidInput(f"parameters.{name} must be an integer, and is {value!r}")
+        return value
+
+
+async def read_infer(request: Request, limit_bytes: int) -> InferRequest:
+    """Read a request.
+
+    Args:
+        request: whose body has not been read.
+        limit_bytes: of the body as sent, and again when inflated.
+
+    Raises:
+        InvalidInput: it is not a request of the protocol.
+        TooLarge: it is over the limit.
+    """
+    body = _inflated(await read_body(request, limit_bytes), request.headers, limit_bytes)
+    length = _header_length(request.headers, len(body))
+    parsed = decode(body[:length], InferBody)
+    return InferRequest(parsed, _tensors(parsed.inputs, body[length:]))
+
+
+def _inflated(body: bytes, headers: Mapping[str, str], limit_bytes: int) -> bytes:
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding == "identity":
+        return body
+    if encoding not in _WINDOWS:
+        raise InvalidInput(f"Content-Encoding must be gzip, deflate or identity, and is {encoding[:40]!r}")
+    inflater = zlib.decompressobj(_WINDOWS[encoding])
+    try:
+        inflated = inflater.decompress(body, limit_bytes + 1)
+    except zlib.error as cause:
+        raise InvalidInput(f"the body is not {encoding}") from cause
+    if len(inflated) > limit_bytes:
+        raise TooLarge(f"the inflated body is over {limit_bytes} bytes; send fewer rows a request")
+    if not inflater.eof or inflater.unused_data:
+        raise InvalidInput(f"the body is not one whole {encoding} stream")
+    return inflated
+
+
+def _header_length(headers: Mapping[str, str], body_length: int) -> int:
+    given = headers.get(HEADER_LENGTH.lower())
+    if given is None:
+        return body_length
+    if not (given.isascii() and given.isdigit() and int(given) <= body_length):
+        raise InvalidInput(
+            f"{HEADER_LENGTH} must be from 0 to {body_length}, and is {given[:40]!r}"
+        )
+    return int(given)
+
+
+def _tensors(inputs: Sequence[InferInput], binary: bytes) -> list[GivenTensor]:
+    tensors, start = [], 0
+    for given in inputs:
+        size = given.parameters.get("binary_data_size")
+        data, start = _data(given, size, binary, start)
+        tensors.append(
+            GivenTensor(given.name, given.datatype, tuple(given.shape), data, binary=size is not None)
+        )
+    if start != len(binary):
+        raise InvalidInput(f"{len(binary)} bytes follow the JSON, and the inputs account for {start} of them")
+    return tensors
+
+
+def _data(given: InferInput, size: Scalar | None, binary: bytes, start: int) -> tuple[bytes, int]:
+    if size is None:
+        if given.data is UNSET:
+            raise InvalidInput(f"input {given.name} has no data and no binary_data_size")
+        return bytes(given.data), start
+    if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+        raise InvalidInput(f"input {given.name}: binary_data_size must be a number of bytes, and is {size!r}")
+    if given.data is not UNSET:
+        raise InvalidInput(f"input {given.name} has data and a binary_data_size; give one of them")
+    if start + size > len(binary):
+        raise InvalidInput(
+            f"input {given.name}: binary_data_size is {size}, and {len(binary) - start} bytes are left"
+        )
+    return binary[start : start + size], start + size
