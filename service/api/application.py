@@ -20,6 +20,7 @@ from service.api.inference_protocol import ProtocolFace
 from service.api.native import NativeFace
 from service.api.observed import Observer
 from service.api.operational import OperationalFace
+from service.api.repository import RepositoryFace
 from service.errors import DeadlineExceeded, ModelError, NotFound, RequestError, Unavailable
 from service.predictor.catalogue import Catalogue
 from service.predictor.predictor import Predictor
@@ -45,6 +46,7 @@ def api(
     observer = Observer(catalogue, telemetry)
     operations = NativeFace(predictor, catalogue, observer, max_body_bytes).operations()
     operations += ProtocolFace(predictor, catalogue, observer, max_body_bytes).operations()
+    operations += RepositoryFace(catalogue, max_body_bytes).operations()
     operational = OperationalFace(telemetry, operations)
     operations += operational.operations()
     routes = [Route(one.path, one.handler, methods=[one.method]) for one in operations]

@@ -2,6 +2,7 @@
 
 import re
 import uuid
+from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
@@ -60,7 +61,7 @@ def decode(body: bytes, kind: type[Body]) -> Body:
         raise InvalidInput(_malformed(body, cause)) from cause
 
 
-def reply(content: msgspec.Struct) -> Response:
+def reply(content: msgspec.Struct | Sequence[msgspec.Struct]) -> Response:
     """Answer with JSON."""
     return Response(msgspec.json.encode(content), media_type="application/json")
 

@@ -1,5 +1,6 @@
 """Requests of the Open Inference Protocol: JSON, with or without tensors in binary behind it."""
 
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Annotated
@@ -16,6 +17,10 @@ HEADER_LENGTH = "Inference-Header-Content-Length"
 Scalar = bool | int | float | str
 Parameters = dict[str, Scalar]
 
+_LARGEST = 2**63 - 1
+_UNSUPPORTED = ("classification", "shared_memory_region")
+
+_LENGTH = re.compile(r"[0-9]{1,18}")
 _WINDOWS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 
 
@@ -24,25 +29,25 @@ class InferInput(Struct):
 
     name: str
     datatype: str
-    shape: list[Annotated[int, Meta(ge=0)]]
+    shape: list[Annotated[int, Meta(ge=0, le=_LARGEST)]]
     data: Raw | UnsetType = UNSET
-    parameters: Parameters = {}
+    parameters: Parameters | None = None
 
 
 class InferOutput(Struct):
     """One output that is asked for."""
 
     name: str
-    parameters: Parameters = {}
+    parameters: Parameters | None = None
 
 
 class InferBody(Struct):
-    """A request for outputs of a model."""
+    """A request for outputs of a model. Some clients write out what they leave out, as null."""
 
     inputs: list[InferInput]
-    id: str = ""
-    outputs: list[InferOutput] = []
-    parameters: Parameters = {}
+    id: str | None = None
+    outputs: list[InferOutput] | None = None
+    parameters: Parameters | None = None
 
 
 class InferRequest:
@@ -51,32 +56,29 @@ class InferRequest:
     Args:
         body: its JSON.
         tensors: its inputs.
+
+    Attributes:
+        samples: how many are asked for; None where that is not said.
+        seed: which networks are asked for; None where that is not said.
+
+    Raises:
+        InvalidInput: a parameter is of the wrong type, or asks for what there is not.
     """
 
     def __init__(self, body: InferBody, tensors: Sequence[GivenTensor]) -> None:
         self.id = body.id
         self.tensors = tuple(tensors)
-        self.outputs = tuple(output.name for output in body.outputs)
-        self._parameters = body.parameters
-        self._binary = {output.name: output.parameters.get("binary_data") for output in body.outputs}
-        for output in body.outputs:
-            if output.parameters.get("classification"):
-                raise InvalidInput(f"output {output.name}: the classification extension is not supported")
+        self.outputs = tuple(output.name for output in body.outputs or ())
+        self._parameters = body.parameters or {}
+        by_default = _truth(self._parameters, "binary_data_output", default=False)
+        self._binary = {output.name: _binary_data(output, by_default) for output in body.outputs or ()}
+        self._binary_by_default = by_default
+        self.samples = self._integer("samples")
+        self.seed = self._integer("seed")
 
     def in_binary(self, output: str) -> bool:
         """Tell whether an output is wanted in binary."""
-        wanted = self._binary.get(output)
-        return bool(self._parameters.get("binary_data_output") if wanted is None else wanted)
-
-    @property
-    def samples(self) -> int | None:
-        """How many are asked for."""
-        return self._integer("samples")
-
-    @property
-    def seed(self) -> int | None:
-        """Which networks are asked for."""
-        return self._integer("seed")
+        return self._binary.get(output, self._binary_by_default)
 
     @property
     def timeout_seconds(self) -> float | None:
@@ -84,13 +86,28 @@ class InferRequest:
         microseconds = self._integer("timeout") or None
         if microseconds is not None and microseconds < 0:
             raise InvalidInput(f"parameters.timeout must be microseconds, from 0, and is {microseconds}")
-        return None if microseconds is None else microseconds / 1e6
+        return None if microseconds is None else min(microseconds, _LARGEST) / 1e6
 
     def _integer(self, name: str) -> int | None:
         value = self._parameters.get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
             raise InvalidInput(f"parameters.{name} must be an integer, and is {value!r}")
         return value
+
+
+def _truth(parameters: Parameters, name: str, *, default: bool) -> bool:
+    value = parameters.get(name, default)
+    if not isinstance(value, bool):
+        raise InvalidInput(f"parameters.{name} must be true or false, and is {value!r}")
+    return value
+
+
+def _binary_data(output: InferOutput, by_default: bool) -> bool:
+    parameters = output.parameters or {}
+    for name in _UNSUPPORTED:
+        if parameters.get(name):
+            raise InvalidInput(f"output {output.name}: parameters.{name} is not supported")
+    return _truth(parameters, "binary_data", default=by_default)
 
 
 async def read_infer(request: Request, limit_bytes: int) -> InferRequest:
@@ -132,17 +149,15 @@ def _header_length(headers: Mapping[str, str], body_length: int) -> int:
     given = headers.get(HEADER_LENGTH.lower())
     if given is None:
         return body_length
-    if not (given.isascii() and given.isdigit() and int(given) <= body_length):
-        raise InvalidInput(
-            f"{HEADER_LENGTH} must be from 0 to {body_length}, and is {given[:40]!r}"
-        )
+    if not (_LENGTH.fullmatch(given) and int(given) <= body_length):
+        raise InvalidInput(f"{HEADER_LENGTH} must be from 0 to {body_length}, and is {given[:40]!r}")
     return int(given)
 
 
 def _tensors(inputs: Sequence[InferInput], binary: bytes) -> list[GivenTensor]:
     tensors, start = [], 0
     for given in inputs:
-        size = given.parameters.get("binary_data_size")
+        size = (given.parameters or {}).get("binary_data_size")
         data, start = _data(given, size, binary, start)
         tensors.append(
             GivenTensor(given.name, given.datatype, tuple(given.shape), data, binary=size is not None)

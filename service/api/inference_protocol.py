@@ -1,5 +1,7 @@
 """The Open Inference Protocol face, /v2."""
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -8,7 +10,7 @@ from starlette.responses import Response
 
 from service import __version__
 from service.api.exchange import reply, request_id, version_number
-from service.api.infer_body import InferBody, Parameters, read_infer
+from service.api.infer_body import InferBody, InferRequest, Parameters, read_infer
 from service.api.infer_reply import SAMPLED, InferReply, Output, chosen, infer_response, outputs_of, predicted
 from service.api.observed import Observer, is_sampled
 from service.api.operations import INFERENCE_ERRORS, MODEL_ERRORS, Operation, model_paths
@@ -20,13 +22,14 @@ from service.predictor.answers import (
     UncertaintyAnswer,
     UncertaintyQuestion,
 )
-from service.predictor.catalogue import Catalogue, Entry
+from service.predictor.catalogue import Catalogue
+from service.predictor.entry import Entry
 from service.predictor.given_tensors import DATATYPES
 from service.predictor.predictor import Predictor
 from service.predictor.served_model import ServedModel
 from service.uncertainty.sequential import Rounds
 
-_EXTENSIONS = ["binary_tensor_data"]
+_EXTENSIONS = ["binary_tensor_data", "model_repository"]
 
 
 class ServerMetadata(Struct):
@@ -154,8 +157,8 @@ class ProtocolFace:
 
     async def model(self, request: Request) -> Response:
         """Answer GET /v2/models/{model}."""
-        entry = self._catalogue.entry(request.path_params["model"])
-        return reply(_metadata(entry, self._model(request)))
+        entry, number = self._catalogue.entry(request.path_params["model"]), version_number(request)
+        return reply(_metadata(entry, entry.default if number is None else entry.version(number)))
 
     async def model_ready(self, request: Request) -> Response:
         """Answer GET /v2/models/{model}/ready."""
@@ -167,27 +170,46 @@ class ProtocolFace:
 
     async def _infer(self, request: Request) -> Response:
         asked = await read_infer(request, self._max_body_bytes)
-        sampled = asked.samples is not None or not SAMPLED.keys().isdisjoint(asked.outputs)
+        sampled = _wants_samples(asked)
         if sampled:
             is_sampled(request)
         model = self._model(request)
         outputs = chosen(model, asked.outputs, sampled=sampled)
-        where = request.path_params["model"], version_number(request), asked.tensors, asked.timeout_seconds
-        arrays: dict[Output, Any] = dict.fromkeys(outputs)
-        parameters: Parameters = {"mode": MC_DROPOUT if sampled else DETERMINISTIC}
-        if sampled:
-            question = UncertaintyQuestion(*where, samples=asked.samples, seed=asked.seed)
-            drawn = await self._predictor.uncertainty(question)
-            arrays |= {output: output.of(drawn) for output in outputs if output.of}
-            parameters |= _sampling(drawn)
-        if any(output.of is None for output in outputs):
-            whole = predicted(await self._predictor.predict(Question(*where)))
-            arrays |= {output: whole for output in outputs if output.of is None}
+        # At the same time: both have the client's timeout, and one model's version answers both.
+        drawn, whole = await asyncio.gather(
+            self._drawn(asked, request, model), self._whole(asked, request, model, outputs)
+        )
+        arrays = {output: output.of(drawn) if output.of and drawn else whole for output in outputs}
         identifier = asked.id or request_id(request.scope)
-        return infer_response(model, identifier, parameters, arrays, asked.in_binary)
+        return infer_response(model, identifier, _parameters(drawn), arrays, asked.in_binary)
+
+    async def _drawn(
+        self, asked: InferRequest, request: Request, model: ServedModel
+    ) -> UncertaintyAnswer | None:
+        if not _wants_samples(asked):
+            return None
+        question = UncertaintyQuestion(*_question(asked, request), samples=asked.samples, seed=asked.seed)
+        return await self._predictor.uncertainty(question, model)
+
+    async def _whole(
+        self, asked: InferRequest, request: Request, model: ServedModel, outputs: Sequence[Output]
+    ) -> Any:
+        if all(output.of for output in outputs):
+            return None
+        return predicted(await self._predictor.predict(Question(*_question(asked, request)), model))
 
     def _model(self, request: Request) -> ServedModel:
         return self._catalogue.find(request.path_params["model"], version_number(request))
+
+
+def _wants_samples(asked: InferRequest) -> bool:
+    """Tell whether a request says how many samples, or which, or names an output made of them."""
+    said = asked.samples is not None or asked.seed is not None
+    return said or not SAMPLED.keys().isdisjoint(asked.outputs)
+
+
+def _question(asked: InferRequest, request: Request) -> tuple[str, int | None, Any, float | None]:
+    return request.path_params["model"], version_number(request), asked.tensors, asked.timeout_seconds
 
 
 def _metadata(entry: Entry, model: ServedModel) -> ModelMetadata:
@@ -207,7 +229,9 @@ def _outputs(model: ServedModel) -> list[TensorMetadata]:
     ]
 
 
-def _sampling(answer: UncertaintyAnswer) -> Parameters:
-    rounds = answer.rounds
-    samples = rounds.maximum if isinstance(rounds, Rounds) else 0
-    return {"samples": samples, "seed": answer.seed, "certified": answer.policy.certified}
+def _parameters(drawn: UncertaintyAnswer | None) -> Parameters:
+    if drawn is None:
+        return {"mode": DETERMINISTIC}
+    samples = drawn.rounds.maximum if isinstance(drawn.rounds, Rounds) else 0
+    sampling: Parameters = {"samples": samples, "seed": drawn.seed, "certified": drawn.policy.certified}
+    return {"mode": MC_DROPOUT} | sampling

@@ -7,7 +7,7 @@ from msgspec import Struct
 from service.api.views import policy_view, samples_view
 from service.api.wire import AdaptiveSamples, PolicyView
 from service.predictor.answers import Exact
-from service.predictor.catalogue import Entry, State
+from service.predictor.entry import Entry, State
 from service.predictor.served_model import ServedModel
 from service.sampling.report import Finding, IdleDropout
 from service.sampling.sites import Site

@@ -40,7 +40,10 @@ def _operation(operation: Operation) -> Json:
         "responses": {"200": _success(operation)} | _errors(operation),
     }
     if operation.body is not None:
-        described["requestBody"] = {"required": True, "content": _json([operation.body])}
+        described["requestBody"] = {
+            "required": operation.body_required,
+            "content": _json([operation.body]),
+        }
     return described
 
 
@@ -62,7 +65,7 @@ def _parameter(name: str) -> Json:
 
 def _success(operation: Operation) -> Json:
     if operation.replies:
-        return {"description": "The answer.", "content": _json(operation.replies)}
+        return {"description": "The answer.", "content": _json(operation.replies, many=operation.many)}
     return {"description": "The answer.", "content": {operation.media_type: {"schema": {"type": "string"}}}}
 
 
@@ -76,9 +79,10 @@ def _error(failure: Failure) -> Json:
     return {"description": f"`{failure.code}`: {failure.meaning}", "content": _json([ErrorBody])}
 
 
-def _json(kinds: Sequence[type]) -> Json:
-    references = [{"$ref": _REFERENCE.format(name=kind.__name__)} for kind in kinds]
-    return {"application/json": {"schema": references[0] if len(kinds) == 1 else {"anyOf": references}}}
+def _json(kinds: Sequence[type], *, many: bool = False) -> Json:
+    references: list[Json] = [{"$ref": _REFERENCE.format(name=kind.__name__)} for kind in kinds]
+    schema = references[0] if len(kinds) == 1 else {"anyOf": references}
+    return {"application/json": {"schema": {"type": "array", "items": schema} if many else schema}}
 
 
 def _schemas(operations: Iterable[Operation]) -> Json:

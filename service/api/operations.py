@@ -37,7 +37,9 @@ class Operation:
         summary: one line.
         handler: answers it.
         body: what it takes; None for nothing.
+        body_required: whether there must be one.
         replies: what it may answer with status 200; empty where that is no JSON.
+        many: whether it answers with an array of them.
         errors: what else it may answer.
         media_type: of what it answers.
     """
@@ -50,6 +52,8 @@ class Operation:
     replies: tuple[type[msgspec.Struct], ...] = ()
     errors: tuple[type[RequestError], ...] = ()
     media_type: str = "application/json"
+    body_required: bool = True
+    many: bool = False
 
 
 def model_paths(face: str) -> tuple[str, str]:

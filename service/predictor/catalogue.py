@@ -1,85 +1,27 @@
 """The models of the server: which there are, which answer."""
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import threading
+from dataclasses import replace
 from pathlib import Path
-from time import perf_counter
-from typing import Literal
 
-from service.errors import LoadError, NotFound, Unavailable
+from service.errors import NotFound, Unavailable
+from service.predictor.entry import UNKNOWN, Entry, Status
 from service.predictor.execution import Execution
-from service.predictor.served_model import ServedModel, prepare
+from service.predictor.loading import Failed, Loader, refusal
+from service.predictor.served_model import ServedModel
 from service.repository.folder import ModelFolder, model_folders
-from service.repository.manifest import MODEL_NAME, Manifest
+from service.repository.manifest import MODEL_NAME
 from service.telemetry.metrics import Telemetry
-
-State = Literal["loading", "ready", "unavailable"]
-
-UNKNOWN = "unknown"
-"""Stands in a metric for every model or version that the server does not have."""
 
 log = logging.getLogger("unsure")
 
 
-@dataclass
-class Entry:
-    """One model of the repository.
-
-    Args:
-        name: of the model.
-        versions: those that answer.
-        failed: those that could not be loaded; the log says why.
-        loading: whether there may be more to come.
-    """
-
-    name: str
-    versions: dict[int, ServedModel] = field(default_factory=dict)
-    failed: list[int] = field(default_factory=list)
-    loading: bool = True
-
-    @property
-    def state(self) -> State:
-        """Whether the model answers."""
-        if self.versions:
-            return "ready"
-        return "loading" if self.loading else "unavailable"
-
-    @property
-    def default(self) -> ServedModel:
-        """The highest version that answers.
-
-        Raises:
-            Unavailable: none does.
-        """
-        if not self.versions:
-            raise Unavailable(f"model {self.name} {_why_not[self.state]}")
-        return self.versions[max(self.versions)]
-
-    def version(self, number: int) -> ServedModel:
-        """Give one version.
-
-        Raises:
-            Unavailable: it is there, but does not answer.
-            NotFound: there is none of that number.
-        """
-        if number in self.versions:
-            return self.versions[number]
-        if self.loading or number in self.failed:
-            state: State = "loading" if self.loading else "unavailable"
-            raise Unavailable(f"version {number} of model {self.name} {_why_not[state]}")
-        known = ", ".join(map(str, sorted(self.versions))) or "none"
-        raise NotFound(f"model {self.name} has no version {number}; it has {known}")
-
-
-_why_not: Mapping[State, str] = {
-    "loading": "is still loading; try again in a moment",
-    "unavailable": "could not be loaded; `unsure inspect` and the server's log say why",
-}
-
-
 class Catalogue:
     """Loads the models of a repository, one bad model never standing in the others' way.
+
+    What changes models (`load`, `reload`, `unload`) takes its time and is for threads of its own, one after
+    another; what only looks may be called at any time.
 
     Args:
         repository: its folder.
@@ -92,10 +34,10 @@ class Catalogue:
         self, repository: Path, allowed_factories: tuple[str, ...], execution: Execution, telemetry: Telemetry
     ) -> None:
         self._repository = repository
-        self._allowed_factories = allowed_factories
-        self._execution = execution
+        self._loader = Loader(allowed_factories, execution, telemetry)
         self._telemetry = telemetry
         self._entries: dict[str, Entry] = {}
+        self._changing = threading.Lock()
         self._complete = False
         self.closed = False
 
@@ -124,7 +66,7 @@ class Catalogue:
 
         Raises:
             NotFound: there is none.
-            Unavailable: it is loading, or could not be loaded.
+            Unavailable: it is loading, unloaded, or could not be loaded.
         """
         entry = self.entry(name)
         return entry.default if version is None else entry.version(version)
@@ -136,8 +78,15 @@ class Catalogue:
             return UNKNOWN, UNKNOWN
         if version is None:
             return name, entry.default.identity.version if entry.versions else UNKNOWN
-        existing = {str(number) for number in (*entry.versions, *entry.failed)}
-        return name, version if version in existing else UNKNOWN
+        return name, version if version in entry.answers else UNKNOWN
+
+    def index(self) -> list[Status]:
+        """List every version of every model, and the folders that nobody has loaded; reads the disk."""
+        known = self.entries()
+        others = {folder.name for folder in self._folders()} - {entry.name for entry in known}
+        waiting = [Status(name, "", "unavailable", "is not loaded yet") for name in others]
+        statuses = [status for entry in known for status in entry.statuses()]
+        return sorted([*statuses, *waiting], key=lambda status: status.name)
 
     def close(self) -> None:
         """Stop being ready, and begin to load no more."""
@@ -154,71 +103,95 @@ class Catalogue:
         Raises:
             ManifestError: the repository's folder cannot be read.
         """
-        folders = [folder for folder in model_folders(self._repository) if _has_a_models_name(folder)]
-        self._entries = {folder.name: Entry(folder.name) for folder in folders}
+        folders = self._folders(tell=True)
+        self._entries = {folder.name: Entry(folder.name, loading=True) for folder in folders}
         if not folders:
             log.warning("the model repository %s is empty", self._repository)
         for folder in folders:
             if not self.closed:
-                self._load(folder, self._entries[folder.name])
+                self._load(folder)
         self._complete = True
         ready = sum(bool(entry.versions) for entry in self._entries.values())
         log.info("%d of %d models are ready", ready, len(self._entries))
 
-    def _load(self, folder: ModelFolder, entry: Entry) -> None:
-        try:
-            manifest = folder.manifest()
-            numbers = folder.versions()
-        except (Exception, SystemExit) as cause:  # noqa: BLE001  # logged; one model must not stop the others
-            self._failed(entry, UNKNOWN, cause)
-        else:
-            for number in numbers:
-                self._load_version(folder, manifest, number, entry)
-        entry.loading = False
+    def reload(self, name: str) -> None:
+        """Read a model's folder anew; all of its versions take the place of those before, or none does.
 
-    def _load_version(self, folder: ModelFolder, manifest: Manifest, number: int, entry: Entry) -> None:
-        start = perf_counter()
-        try:
-            model = prepare(folder.read(manifest, number, self._allowed_factories), self._execution)
-        except (Exception, SystemExit) as cause:  # noqa: BLE001  # logged; one model must not stop the others
-            entry.failed.append(number)
-            self._failed(entry, str(number), cause)
-        else:
-            entry.versions[number] = model
-            seconds = perf_counter() - start
-            self._telemetry.loaded(entry.name, str(number), seconds)
-            _tell(model, seconds)
+        Raises:
+            NotFound: there is no such folder.
+            InvalidInput: a version cannot be loaded: the model is as it was.
+            ModelError: the same, by a fault of the server.
+            Unavailable: the server is starting or stopping.
+        """
+        with self._changing:
+            self._check_ready()
+            folder = self._folder(name)
+            before = self._entries.get(name, Entry(name))
+            if not before.versions:
+                self._entries[name] = Entry(name, loading=True)
+            versions, failures = self._read(folder)
+            if failures:
+                reasons = {version: one.reason for version, one in failures.items()}
+                self._publish(replace(before, failed=reasons, unloaded=False))
+                raise refusal(name, failures)
+            self._publish(Entry(name, versions))
 
-    def _failed(self, entry: Entry, version: str, cause: BaseException) -> None:
-        self._telemetry.load_failed(entry.name, version)
-        what = f"model {entry.name}" if version == UNKNOWN else f"version {version} of model {entry.name}"
-        if isinstance(cause, LoadError):
-            log.error("%s cannot be served: %s", what, cause)
-        else:
-            log.error("%s cannot be served, by a fault of the server", what, exc_info=cause)
+    def unload(self, name: str) -> None:
+        """Take a model out of service; requests that have begun are answered.
 
+        Raises:
+            NotFound: there is no such model.
+            Unavailable: the server is starting or stopping.
+        """
+        with self._changing:
+            self._check_ready()
+            self._publish(Entry(self.entry(name).name, unloaded=True))
+            log.info("model %s is unloaded", name)
 
-def _has_a_models_name(folder: ModelFolder) -> bool:
-    """Ask this before a name becomes a label, or part of an answer."""
-    if MODEL_NAME.fullmatch(folder.name):
-        return True
-    log.warning(
-        "folder %r of the repository is no model: a name must match %s", folder.name, MODEL_NAME.pattern
-    )
-    return False
+    def _load(self, folder: ModelFolder) -> None:
+        """Load a model at the start: each version answers as soon as it can, whatever becomes of others."""
+        entry = self._entries[folder.name]
+        for version, outcome in self._loader.load(folder):
+            if isinstance(outcome, Failed):
+                entry = replace(entry, failed={**entry.failed, version: outcome.reason})
+            else:
+                entry = replace(entry, versions={**entry.versions, int(version): outcome})
+            self._publish(entry)
+        self._publish(replace(entry, loading=False))
 
+    def _read(self, folder: ModelFolder) -> tuple[dict[int, ServedModel], dict[str, Failed]]:
+        versions: dict[int, ServedModel] = {}
+        failures: dict[str, Failed] = {}
+        for version, outcome in self._loader.load(folder):
+            if isinstance(outcome, Failed):
+                failures[version] = outcome
+            else:
+                versions[int(version)] = outcome
+        return versions, failures
 
-def _tell(model: ServedModel, seconds: float) -> None:
-    name = f"{model.identity.model}/{model.identity.version}"
-    log.info("model %s is ready after %.1f s: %s", name, seconds, _summary(model))
-    for finding in model.engine.report.findings:
-        level = logging.WARNING if finding.severity == "warning" else logging.INFO
-        about = f"site {finding.site}" if finding.site else "dropout"
-        log.log(level, "model %s: %s: %s", name, about, finding.message)
+    def _publish(self, entry: Entry) -> None:
+        self._entries[entry.name] = entry
+        self._telemetry.versions(entry.name, entry.answers)
 
+    def _check_ready(self) -> None:
+        if self.closed:
+            raise Unavailable("the server is stopping")
+        if not self._complete:
+            raise Unavailable("the models are still loading; try again in a moment")
 
-def _summary(model: ServedModel) -> str:
-    sites = sum(site.sampled for site in model.engine.report.sites)
-    if not model.engine.report.can_sample:
-        return "no dropout to sample"
-    return f"{sites} dropout site{'s' if sites > 1 else ''}, plan {model.engine.plan(1)}"
+    def _folder(self, name: str) -> ModelFolder:
+        path = self._repository / name
+        if not (MODEL_NAME.fullmatch(name) and path.is_dir()):
+            raise NotFound(f"the repository has no folder {name!r}")
+        return ModelFolder(path)
+
+    def _folders(self, *, tell: bool = False) -> list[ModelFolder]:
+        """List the folders of models: a name is asked before it becomes a label, or part of an answer."""
+        folders = model_folders(self._repository)
+        for folder in folders if tell else ():
+            if not MODEL_NAME.fullmatch(folder.name):
+                pattern = MODEL_NAME.pattern
+                log.warning(
+                    "folder %r of the repository is no model: a name must match %s", folder.name, pattern
+                )
+        return [folder for folder in folders if MODEL_NAME.fullmatch(folder.name)]

@@ -66,7 +66,9 @@ def _read(spec: InputSpec, given: GivenTensor) -> Array:
         raise InvalidInput(f"{named} must have datatype {datatype}, and has {given.datatype}")
     if not _fits(spec.shape, given.shape):
         rows = ["rows", *("any" if size < 0 else str(size) for size in spec.shape)]
-        raise InvalidInput(f"{named} must have shape [{', '.join(rows)}], and has {list(given.shape)}")
+        raise InvalidInput(
+            f"{named} must have shape [{', '.join(rows)}], none of it 0, and has {list(given.shape)}"
+        )
     array = _binary(spec, given, named) if given.binary else _json(spec, given, named)
     if not np.isfinite(array).all():
         row = int(np.argwhere(~np.isfinite(array))[0][0])
@@ -98,9 +100,11 @@ def _json(spec: InputSpec, given: GivenTensor, named: str) -> Array:
             array = np.array(_numbers(spec, given), dtype=spec.dtype)
     except (msgspec.DecodeError, ValueError, OverflowError, RecursionError) as cause:
         raise InvalidInput(f"{named}: data must be {needed} numbers that fit {given.datatype}") from cause
-    if array.size != needed:
+    # Flat or nested as the shape says: the same numbers nested in another way are another tensor.
+    if array.shape not in ((needed,), given.shape):
         raise InvalidInput(
-            f"{named} of shape {list(given.shape)} takes {needed} numbers, and {array.size} were sent"
+            f"{named} of shape {list(given.shape)} takes {needed} numbers, flat or nested so, and data has "
+            f"shape {list(array.shape)}"
         )
     return array.reshape(given.shape)
 

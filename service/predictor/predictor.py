@@ -57,17 +57,24 @@ class Predictor:
         self._telemetry = telemetry
         self._max_sample_values = max_sample_values
 
-    async def predict(self, question: Question) -> PredictionAnswer:
-        """Answer with the whole network, nothing dropped."""
-        model = self._catalogue.find(question.model, question.version)
+    async def predict(self, question: Question, model: ServedModel | None = None) -> PredictionAnswer:
+        """Answer with the whole network, nothing dropped.
+
+        Args:
+            question: what is asked.
+            model: that answers, where it has been found already; a reload must not come between.
+        """
+        model = model or self._catalogue.find(question.model, question.version)
         rows = model.inputs.read(question.inputs)
         lots = prediction_lots(model, rows)
         done = await self._run(model, DETERMINISTIC, rows, lots, question.timeout_seconds)
         return PredictionAnswer(model.identity, done)
 
-    async def uncertainty(self, question: UncertaintyQuestion) -> UncertaintyAnswer:
-        """Answer with many thinned networks."""
-        model = self._catalogue.find(question.model, question.version)
+    async def uncertainty(
+        self, question: UncertaintyQuestion, model: ServedModel | None = None
+    ) -> UncertaintyAnswer:
+        """Answer with many thinned networks; `model` as of `predict`."""
+        model = model or self._catalogue.find(question.model, question.version)
         rows = model.inputs.read(question.inputs)
         policy = model.policy if question.threshold is None else model.policy.overridden(question.threshold)
         seed = _seed(question, model.manifest.sampling.seed)

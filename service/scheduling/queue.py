@@ -113,7 +113,8 @@ class FairQueue:
         self._batch_rows = batch_rows
         self.cost_seconds = 0.0
         self._jobs: deque[Job] = deque()
-        self._row_seconds: OrderedDict[Hashable, float] = OrderedDict()
+        # By their hashes: a key that is kept would keep the model that it names.
+        self._row_seconds: OrderedDict[int, float] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -154,15 +155,14 @@ class FairQueue:
     def ran(self, batch: Batch, seconds: float) -> None:
         """Learn how long a batch took."""
         self.cost_seconds += _SMOOTHING * (seconds / batch.cost - self.cost_seconds)
-        now, before = seconds / batch.rows, self._row_seconds.pop(batch.key, None)
+        key = hash(batch.key)
+        now, before = seconds / batch.rows, self._row_seconds.pop(key, None)
         # A first run makes and compiles what later ones have: what was fast once is believed at once.
-        self._row_seconds[batch.key] = (
-            now if before is None else min(now, before + _SMOOTHING * (now - before))
-        )
+        self._row_seconds[key] = now if before is None else min(now, before + _SMOOTHING * (now - before))
         if len(self._row_seconds) > _REMEMBERED_KEYS:
             self._row_seconds.popitem(last=False)
 
     def _most_rows(self, key: Hashable) -> int:
-        seconds = self._row_seconds.get(key)
+        seconds = self._row_seconds.get(hash(key))
         fit = int(self._batch_seconds / seconds) if seconds else _FIRST_ROWS
         return max(1, min(fit, self._batch_rows))

@@ -64,14 +64,21 @@ class Worker:
 
     def _main(self) -> None:
         try:
-            while batch := self._next():
-                self._deliver(self._run(batch))
+            while self._took_a_turn():
+                pass
         except BaseException as cause:  # a model that ends its thread must not end the server's
             log.critical("the compute thread died, and is started anew", exc_info=cause)
             self._deliver(self._abandoned())
             with self._changed:
                 if not self._closed:
                     self._thread = self._started()
+
+    def _took_a_turn(self) -> bool:
+        """Run the next batch, and forget it: while the thread waits, it must hold no model."""
+        batch = self._next()
+        if batch is not None:
+            self._deliver(self._run(batch))
+        return batch is not None
 
     def _next(self) -> Batch | None:
         with self._changed:

@@ -1,6 +1,6 @@
 """Every metric the server has."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -93,10 +93,11 @@ class Telemetry:
         )
         self._model_ready = Gauge(
             "unsure_model_ready",
-            "1 where a version answers, else 0.",
+            "1 where a version answers, else 0; an unloaded model has none.",
             _VERSION,
             registry=registry,
         )
+        self._told: dict[str, set[str]] = {}
         self._load_seconds = Histogram(
             "unsure_model_load_duration_seconds",
             "Loading a version, from its folder to its verified plan.",
@@ -151,15 +152,21 @@ class Telemetry:
         for reason in reasons:
             self._low_confidence.labels(model, version, reason).inc()
 
-    def loaded(self, model: str, version: str, seconds: float) -> None:
-        """Count a load, and say that the version answers."""
-        self._model_ready.labels(model, version).set(1)
+    def loaded(self, model: str, seconds: float) -> None:
+        """Count a load of a version."""
         self._load_seconds.labels(model).observe(seconds)
 
-    def load_failed(self, model: str, version: str) -> None:
-        """Count a failed load, and say that the version does not answer."""
-        self._model_ready.labels(model, version).set(0)
+    def load_failed(self, model: str) -> None:
+        """Count a failed load."""
         self._load_failures.labels(model).inc()
+
+    def versions(self, model: str, ready: Mapping[str, bool]) -> None:
+        """Tell which versions a model has, and whether each answers; others are forgotten."""
+        for version, answers in ready.items():
+            self._model_ready.labels(model, version).set(answers)
+        for version in self._told.get(model, set()) - ready.keys():
+            self._model_ready.remove(model, version)
+        self._told[model] = set(ready)
 
     def exposition(self) -> tuple[bytes, str]:
         """Give everything in the Prometheus text format, and the media type of that."""

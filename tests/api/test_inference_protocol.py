@@ -8,7 +8,7 @@ def test_the_server_describes_itself(repository: Repository, serve: Serve) -> No
     client = serve()
     answer = client.get("/v2").json()
     assert answer["name"] == "unsure"
-    assert answer["extensions"] == []
+    assert answer["extensions"] == ["binary_tensor_data", "model_repository"]
     assert client.get("/v2/health/live").json() == {"live": True, "ready": True}
     assert client.get("/v2/health/ready").json() == {"live": True, "ready": True}
 

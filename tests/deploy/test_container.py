@@ -93,7 +93,9 @@ def bind_mounts() -> list[tuple[str, str, list[str]]]:
 
 def paths() -> set[str]:
     telemetry = Telemetry()
-    face = ProtocolFace(Catalogue(ROOT, (), Execution(), telemetry))
+    catalogue = Catalogue(ROOT, (), Execution(), telemetry)
+    nobody: Any = None  # answers no question: only paths are asked for
+    face = ProtocolFace(nobody, catalogue, nobody, 0)
     operations = [*face.operations(), *OperationalFace(telemetry, []).operations()]
     return {operation.path for operation in operations if operation.method == "GET"}
 
