@@ -77,8 +77,9 @@ class Loader:
         self._telemetry.load_failed(folder.name)
         what = f"model {folder.name}" if version == UNKNOWN else f"version {version} of model {folder.name}"
         if isinstance(cause, LoadError):
-            log.error("%s cannot be loaded: %s", what, cause)
-            return Failed(without_paths(str(cause), folder.path.parent))
+            text = str(cause)  # not the error itself: a record that is kept would keep the network with it
+            log.error("%s cannot be loaded: %s", what, text)
+            return Failed(without_paths(text, folder.path.parent))
         log.error("%s cannot be loaded, by a fault of the server", what, exc_info=cause)
         return Failed(f"{what} cannot be loaded, by a fault of the server; its log says more", by_server=True)
 
