@@ -104,4 +104,4 @@ class Entry:
             return "is still loading; try again in a moment"
         if self.unloaded:
             return "is unloaded; load it again to ask it"
-        return "could not be loaded; the server's log says why"
+        return "could not be loaded; `unsure inspect` and the server's log say why"

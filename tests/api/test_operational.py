@@ -112,8 +112,18 @@ def test_the_openapi_document_says_what_is_answered(repository: Repository, serv
         check("GET", f"/v1/models/{model}/dropout", "/v1/models/{model}/dropout")
         check("GET", f"/v2/models/{model}", "/v2/models/{model}")
         check("GET", f"/v2/models/{model}/ready", "/v2/models/{model}/ready")
+        tensors = [{"name": "features", "datatype": "FP32", "shape": [1, 6], "data": ROW}]
+        for parameters in (None, {"samples": 5}):
+            asked = {"inputs": tensors, "parameters": parameters}
+            check("POST", f"/v2/models/{model}/infer", "/v2/models/{model}/infer", asked)
+        check("POST", f"/v2/models/{model}/infer", "/v2/models/{model}/infer", {})
     for path in ("/v1/models", "/v2", "/v2/health/live", "/v2/health/ready"):
         check("GET", path, path)
+    check("POST", "/v2/repository/index", "/v2/repository/index")
+    for verb in ("load", "unload"):
+        for model in ("reg", "none"):
+            path = f"/v2/repository/models/{{model}}/{verb}"
+            check("POST", path.format(model=model), path)
     check("POST", "/v1/models/small/predict", "/v1/models/{model}/predict", {"inputs": []})
     check("POST", "/v1/models/none/predict", "/v1/models/{model}/predict", {"inputs": []})
 
