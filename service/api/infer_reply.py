@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from service.api.infer_body import HEADER_LENGTH, Parameters
 from service.errors import InvalidInput, NoDropout
-from service.predictor.answers import ClassPrediction, PredictionAnswer, UncertaintyAnswer
+from service.predictor.answers import ClassPrediction, UncertaintyAnswer, ValuePrediction
 from service.predictor.served_model import ServedModel
 
 _BINARY = {"FP32": "<f4", "BOOL": "?"}
@@ -43,13 +43,13 @@ class Output:
     Args:
         name: of the output.
         wide: whether a row has a number for each class or value, or one.
-        of: finds it in an uncertainty answer; None for the deterministic output.
+        of: finds it in an uncertainty answer.
         datatype: of its elements.
     """
 
     name: str
     wide: bool
-    of: Callable[[UncertaintyAnswer], Any] | None = None
+    of: Callable[[UncertaintyAnswer], Any]
     datatype: str = "FP32"
 
 
@@ -57,7 +57,17 @@ def _measure(name: str) -> Callable[[UncertaintyAnswer], Any]:
     return lambda answer: getattr(answer.sampled.measures, name)
 
 
-_WHOLE = Output("output", wide=True)
+def shown(prediction: ClassPrediction | ValuePrediction) -> Any:
+    """Give the deterministic output, [rows, width]."""
+    return prediction.probabilities if isinstance(prediction, ClassPrediction) else prediction.value
+
+
+def _whole(answer: UncertaintyAnswer) -> Any:
+    assert answer.whole is not None  # noqa: S101  # it was asked for
+    return shown(answer.whole)
+
+
+_WHOLE = Output("output", True, _whole)
 
 SAMPLED = {
     output.name: output
@@ -95,7 +105,7 @@ def chosen(model: ServedModel, names: Sequence[str], *, sampled: bool) -> list[O
         raise NoDropout(f"model {model.identity.model} has no dropout to sample; ask for {_WHOLE.name} alone")
     declared = {output.name: output for output in outputs_of(model)}
     if not names:
-        return [output for output in declared.values() if (output.of is not None) == sampled]
+        return [output for output in declared.values() if (output.name in SAMPLED) == sampled]
     for name in names:
         if name not in declared:
             raise InvalidInput(f"there is no output {name[:80]!r}; there are: {', '.join(declared)}")
@@ -131,9 +141,3 @@ def infer_response(
         media_type="application/octet-stream",
         headers={HEADER_LENGTH: str(len(content))},
     )
-
-
-def predicted(answer: PredictionAnswer) -> Any:
-    """Give the deterministic output, [rows, width]."""
-    prediction = answer.prediction
-    return prediction.probabilities if isinstance(prediction, ClassPrediction) else prediction.value

@@ -1,6 +1,5 @@
 """The Open Inference Protocol face, /v2."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from starlette.responses import Response
 from service import __version__
 from service.api.exchange import reply, request_id, version_number
 from service.api.infer_body import InferBody, InferRequest, Parameters, read_infer
-from service.api.infer_reply import SAMPLED, InferReply, Output, chosen, infer_response, outputs_of, predicted
+from service.api.infer_reply import SAMPLED, InferReply, Output, chosen, infer_response, outputs_of, shown
 from service.api.observed import Observer, is_sampled
 from service.api.operations import INFERENCE_ERRORS, MODEL_ERRORS, Operation, model_paths
 from service.errors import NoDropout, Unavailable
@@ -175,28 +174,14 @@ class ProtocolFace:
             is_sampled(request)
         model = self._model(request)
         outputs = chosen(model, asked.outputs, sampled=sampled)
-        # At the same time: both have the client's timeout, and one model's version answers both.
-        drawn, whole = await asyncio.gather(
-            self._drawn(asked, request, model), self._whole(asked, request, model, outputs)
-        )
-        arrays = {output: output.of(drawn) if output.of and drawn else whole for output in outputs}
         identifier = asked.id or request_id(request.scope)
+        if not sampled:
+            plain = await self._predictor.predict(Question(*_question(asked, request)), model)
+            arrays: dict[Output, Any] = dict.fromkeys(outputs, shown(plain.prediction))
+            return infer_response(model, identifier, {"mode": DETERMINISTIC}, arrays, asked.in_binary)
+        drawn = await self._predictor.uncertainty(_draw(asked, request, outputs), model)
+        arrays = {output: output.of(drawn) for output in outputs}
         return infer_response(model, identifier, _parameters(drawn), arrays, asked.in_binary)
-
-    async def _drawn(
-        self, asked: InferRequest, request: Request, model: ServedModel
-    ) -> UncertaintyAnswer | None:
-        if not _wants_samples(asked):
-            return None
-        question = UncertaintyQuestion(*_question(asked, request), samples=asked.samples, seed=asked.seed)
-        return await self._predictor.uncertainty(question, model)
-
-    async def _whole(
-        self, asked: InferRequest, request: Request, model: ServedModel, outputs: Sequence[Output]
-    ) -> Any:
-        if all(output.of for output in outputs):
-            return None
-        return predicted(await self._predictor.predict(Question(*_question(asked, request)), model))
 
     def _model(self, request: Request) -> ServedModel:
         return self._catalogue.find(request.path_params["model"], version_number(request))
@@ -229,9 +214,17 @@ def _outputs(model: ServedModel) -> list[TensorMetadata]:
     ]
 
 
-def _parameters(drawn: UncertaintyAnswer | None) -> Parameters:
-    if drawn is None:
-        return {"mode": DETERMINISTIC}
+def _draw(asked: InferRequest, request: Request, outputs: Sequence[Output]) -> UncertaintyQuestion:
+    whole = any(output.name not in SAMPLED for output in outputs)
+    question = _question(asked, request)
+    return UncertaintyQuestion(*question, samples=asked.samples, seed=asked.seed, whole=whole)
+
+
+def _parameters(drawn: UncertaintyAnswer) -> Parameters:
     samples = drawn.rounds.maximum if isinstance(drawn.rounds, Rounds) else 0
-    sampling: Parameters = {"samples": samples, "seed": drawn.seed, "certified": drawn.policy.certified}
-    return {"mode": MC_DROPOUT} | sampling
+    return {
+        "mode": MC_DROPOUT,
+        "samples": samples,
+        "seed": drawn.seed,
+        "certified": drawn.policy.certified,
+    }

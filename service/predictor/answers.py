@@ -53,6 +53,7 @@ class UncertaintyQuestion(Question):
         threshold: of this request's own.
         include_samples: whether to give every sample's output.
         include_quantiles: whether to give quantiles over the samples.
+        whole: whether to give the whole network's prediction too.
     """
 
     samples: int | Rounds | Exact | None = None
@@ -60,6 +61,7 @@ class UncertaintyQuestion(Question):
     threshold: float | None = None
     include_samples: bool = False
     include_quantiles: bool = False
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,7 @@ class UncertaintyAnswer:
         policy: what decided.
         flags: one a row.
         sampled: what the samples gave.
+        whole: what the whole network predicts, where that was asked.
     """
 
     identity: Identity
@@ -144,6 +147,7 @@ class UncertaintyAnswer:
     policy: Policy
     flags: list[Flag]
     sampled: Sampled
+    whole: ClassPrediction | ValuePrediction | None = None
 
     @property
     def low_confidence(self) -> NDArray[np.bool_]:

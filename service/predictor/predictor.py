@@ -67,8 +67,8 @@ class Predictor:
         model = model or self._catalogue.find(question.model, question.version)
         rows = model.inputs.read(question.inputs)
         lots = prediction_lots(model, rows)
-        done = await self._run(model, DETERMINISTIC, rows, lots, question.timeout_seconds)
-        return PredictionAnswer(model.identity, done)
+        results = await self._run(model, DETERMINISTIC, rows, lots, question.timeout_seconds)
+        return PredictionAnswer(model.identity, rows.in_order(results))
 
     async def uncertainty(
         self, question: UncertaintyQuestion, model: ServedModel | None = None
@@ -80,7 +80,11 @@ class Predictor:
         seed = _seed(question, model.manifest.sampling.seed)
         draw = self._draw(question, model, len(rows), policy.threshold)
         lots = exact_lots(model, rows) if draw == EXACT else sampling_lots(model, rows, seed, draw)
-        sampled = await self._run(model, MC_DROPOUT, rows, lots, question.timeout_seconds)
+        if question.whole:  # in one job: admitted or refused together, by one deadline
+            lots += prediction_lots(model, rows)
+        results = await self._run(model, MC_DROPOUT, rows, lots, question.timeout_seconds)
+        sampled = rows.in_order([one for one in results if isinstance(one, Sampled)])
+        whole = [one for one in results if not isinstance(one, Sampled)]
         flags = policy.decide(sampled.scores.tolist())
         self._count(model, sampled, flags)
         return UncertaintyAnswer(
@@ -90,6 +94,7 @@ class Predictor:
             policy=policy,
             flags=flags,
             sampled=sampled,
+            whole=rows.in_order(whole) if whole else None,
         )
 
     def _draw(
@@ -120,14 +125,14 @@ class Predictor:
 
     async def _run(
         self, model: ServedModel, mode: str, rows: Rows, lots: Sequence[Lot], timeout_seconds: float | None
-    ) -> Any:
+    ) -> Sequence[Any]:
         try:
             done = await self._scheduler.run(lots, timeout_seconds)
         except (TooLarge, Overloaded, DeadlineExceeded, Unavailable) as refusal:
             self._telemetry.rejected(refusal.code)
             raise
         self._telemetry.ran(*model.identity.key, mode, rows=len(rows), queue_seconds=done.queue_seconds)
-        return rows.in_order(done.results)
+        return done.results
 
     def _count(self, model: ServedModel, sampled: Sampled, flags: Sequence[Flag]) -> None:
         self._telemetry.sampled(*model.identity.key, int(sampled.measures.samples.sum()))

@@ -224,7 +224,8 @@ def test_triton_infers_asynchronously(repository: Repository, native: Native) ->
 
 def working_group_request(rows: Any = ROWS, **more: Any) -> InferenceRequest:
     given = RequestInput(name="features", datatype="FP32", shape=list(rows.shape), data=rows.tolist())
-    return InferenceRequest(inputs=[given], **more)
+    nothing = {"id": None, "outputs": None, "parameters": None}
+    return InferenceRequest(inputs=[given], **nothing | more)
 
 
 @pytest.fixture
@@ -234,7 +235,7 @@ def working_group(native: Native) -> Iterator[OpenInferenceClient]:
 
 
 def test_the_working_groups_client_infers(native: Native, working_group: OpenInferenceClient) -> None:
-    """It writes out what was left out, as null."""
+    """What is None it sends as null."""
     working_group.check_server_liveness()
     working_group.check_server_readiness()
     working_group.check_model_readiness("small")

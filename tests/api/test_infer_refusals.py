@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import tracemalloc
 import zlib
 from typing import Any
 
@@ -179,9 +180,15 @@ def test_a_bad_binary_body_is_400(client: TestClient, case: str) -> None:
 def test_a_body_that_inflates_over_the_limit_is_413(client: TestClient, encoding: str) -> None:
     large = json.dumps(body()).encode() + b" " * 100_000_000
     bomb = {"gzip": gzip.compress, "deflate": zlib.compress}[encoding](large)
-    limited = bomb[:99_000]
-    answer = client.post(INFER, **sent(limited, Content_Encoding=encoding))
+    del large
+    tracemalloc.start()
+    try:
+        answer = client.post(INFER, **sent(bomb[:99_000], Content_Encoding=encoding))
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
     assert_failed(answer, 413, "too_large", "the inflated body is over 100000 bytes")
+    assert peak_bytes < 20_000_000
 
 
 def test_a_body_of_just_the_limit_is_inflated(client: TestClient) -> None:
@@ -224,3 +231,14 @@ def test_what_is_not_there_is_404(client: TestClient) -> None:
     for path in ("/v2/models/large/infer", "/v2/models/small/versions/7/infer"):
         assert_failed(client.post(path, json=body()), 404, "not_found", "no ")
     assert_failed(client.get(INFER), 405, "method_not_allowed", "it takes POST")
+
+
+def test_outputs_of_both_kinds_are_admitted_together_or_not_at_all(
+    repository: Repository, serve: Serve
+) -> None:
+    """Rows that never fit twice are too large: to ask again would not help."""
+    repository.add()
+    client = serve(max_pending_rows=3)
+    both = body(outputs=[{"name": "output"}, {"name": "mean"}])
+    assert_failed(client.post(INFER, json=both), 413, "too_large", "4 rows are more than the 3 that fit")
+    assert client.post(INFER, json=body(parameters={"samples": 5})).status_code == 200

@@ -4,7 +4,7 @@ import gc
 import shutil
 import threading
 import weakref
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -319,6 +319,39 @@ def test_loads_at_once_take_their_turns(repository: Repository, serve: Serve) ->
     assert client.post(INFER, json=body()).status_code == 200
 
 
+def test_an_unload_waits_for_the_load_before_it(
+    repository: Repository, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the load would bring back what was unloaded meanwhile."""
+    repository.add()
+    catalogue = _catalogue(serve())
+    begun, go = threading.Event(), threading.Event()
+    load = Loader.load
+
+    def held(loader: Loader, folder: Any) -> Any:
+        begun.set()
+        assert go.wait(30)
+        return load(loader, folder)
+
+    monkeypatch.setattr(Loader, "load", held)
+    with ThreadPoolExecutor(2) as pool:
+        loading = pool.submit(catalogue.reload, "small")
+        assert begun.wait(30)
+        unloading = pool.submit(catalogue.unload, "small")
+        assert unloading not in wait([unloading], timeout=0.2).done
+        go.set()
+        loading.result()
+        unloading.result()
+    assert catalogue.entry("small").unloaded
+
+
+def _catalogue(client: TestClient) -> Catalogue:
+    routes = client.app.routes  # type: ignore[attr-defined]
+    found = next(route.endpoint.__self__._catalogue for route in routes if route.path == INDEX)
+    assert isinstance(found, Catalogue)
+    return found
+
+
 def test_two_hundred_failed_loads_leave_nothing_behind(repository: Repository, serve: Serve) -> None:
     folder = repository.add()
     manifest = folder.parent / "model.toml"
@@ -348,11 +381,7 @@ def test_a_model_that_was_replaced_is_let_go(repository: Repository, serve: Serv
     """Neither the queue's memory of its speed nor the thread that ran it holds its weights."""
     repository.add()
     client = serve()
-    catalogue: Catalogue = next(
-        route.endpoint.__self__._catalogue
-        for route in client.app.routes  # type: ignore[attr-defined]
-        if route.path == INDEX
-    )
+    catalogue = _catalogue(client)
     for more in ({}, {"parameters": {"samples": 10, "seed": 3}}):
         assert client.post(INFER, json=body(**more)).status_code == 200
     model = weakref.ref(catalogue.find("small", None))
