@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from service.errors import InvalidInput
+from service.predictor.ranges import check_range
 from service.predictor.rows import Array, Rows
 from service.repository.manifest import InputSpec
 
@@ -73,6 +74,7 @@ def _read(spec: InputSpec, given: GivenTensor) -> Array:
     if not np.isfinite(array).all():
         row = int(np.argwhere(~np.isfinite(array))[0][0])
         raise InvalidInput(f"{named}: row {row} holds NaN, infinity, or a number too large for {datatype}")
+    check_range(spec, array, named)
     return array
 
 

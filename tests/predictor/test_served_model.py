@@ -12,6 +12,7 @@ from repositories import Repository
 
 from service.errors import InvalidInput, ManifestError, ModelRefused
 from service.predictor.execution import Execution
+from service.predictor.given_tensors import GivenTensor
 from service.predictor.served_model import ServedModel, prepare
 from service.predictor.together import Draw
 from service.repository.folder import ModelFolder
@@ -78,3 +79,5 @@ def test_integers_are_held_to_their_range(repository: Repository) -> None:
     with pytest.raises(InvalidInput, match=r"inputs tokens: row 2 has -1, and the range is 0 to 9"):
         model.inputs.read(b"[[1, 2], [3], [-1]]")
     assert len(model.inputs.read(b"[[0, 9], [3]]")) == 2
+    with pytest.raises(InvalidInput, match=r"input tokens: row 0 has 11, and the range is 0 to 9"):
+        model.inputs.read([GivenTensor("tokens", "INT64", (1, 2), b"[9, 11]", binary=False)])
