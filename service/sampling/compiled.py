@@ -31,6 +31,7 @@ _LOG = logging.getLogger("unsure")
 _MOST_COMPILED = 16  # shapes of one model
 _LARGEST_PACKED = 64 << 20  # bytes of weights: packing them for the processor makes a copy for every shape
 _REPEATS = 5
+_WORTH = 0.9  # of the time of the plan it stands for: what is nearer to it, measuring cannot tell from it
 _ONE_AT_A_TIME = threading.Lock()  # of all models: compiling takes the processors that requests want
 
 Shape = tuple[tuple[int, ...], ...]
@@ -107,7 +108,7 @@ class Compiled:
         """Take what there is code for, unless padding costs more than compiling saved."""
         key = self.key(work)
         code = self._codes.get(key) if key else None
-        return code is not None and key is not None and code.ratio * key.rows < work.rows
+        return code is not None and key is not None and code.ratio * key.rows < _WORTH * work.rows
 
     def sample_row_bytes(self, layout: Layout) -> int:
         """Tell what one row of one more sample adds to the largest tensor."""

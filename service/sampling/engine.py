@@ -27,9 +27,10 @@ from service.sampling.stochastic import Inputs, StochasticModel
 
 _KNOWN_SHAPES = 256
 
-# Between chunks a request can be given up. A pass of the loop is as long as many samples of another plan.
+# Between chunks a request can be given up, and one is what memory grows with: 5000 samples take what 64 do.
+# A pass of the loop is as long as many samples of another plan.
 _LOOP_SAMPLES = 8
-_CHUNK_SAMPLES = 256
+_CHUNK_SAMPLES = 64
 _MASK_COPIES = 4  # words, booleans, factors, and what they are multiplied with
 
 

@@ -145,7 +145,7 @@ def test_an_unsampled_site_drops_nothing() -> None:
 
 
 def test_a_pattern_that_names_nothing_is_refused() -> None:
-    with pytest.raises(ModelRefused, match=r"names none of the model's dropout sites: 2, 5"):
+    with pytest.raises(ModelRefused, match=r"names none of the model's dropout sites: '2', '5'"):
         audited(mlp(), selection=["decoder.*"])
 
 
