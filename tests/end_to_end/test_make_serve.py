@@ -37,6 +37,8 @@ class Served:
         self.log = folder / "log"
         environment = {name: value for name, value in os.environ.items() if not name.startswith("UNSURE_")}
         environment |= {"UNSURE_PORT": str(self.port), "UNSURE_REPOSITORY": str(self.repository)}
+        # A machine that is busy with other things is slow, and not wrong.
+        environment |= {"UNSURE_DEADLINE_SECONDS": "120", "UNSURE_DRAIN_SECONDS": "120"}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 ["make", "serve"], cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
@@ -191,7 +193,7 @@ def test_it_stops_when_told_and_answers_what_it_had_accepted(served: Served) -> 
 
     def ask() -> None:
         url = f"http://127.0.0.1:{served.port}/v1/models/digits/uncertainty"
-        with urllib.request.urlopen(urllib.request.Request(url, body), timeout=60) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, body), timeout=150) as answer:
             answers.append(json.loads(answer.read()))
 
     client = threading.Thread(target=ask)
@@ -199,7 +201,7 @@ def test_it_stops_when_told_and_answers_what_it_had_accepted(served: Served) -> 
     while served.pending_rows() < 500:
         time.sleep(0.01)
     os.kill(server, signal.SIGTERM)
-    assert served.process.wait(60) == 0
-    client.join(60)
+    assert served.process.wait(150) == 0
+    client.join(150)
     assert len(answers[0]["results"]) == 500
     assert "Application shutdown complete" in served.log.read_text()
