@@ -2,10 +2,13 @@
 
 import asyncio
 import logging
+import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from multiprocessing.connection import Connection
 from types import FrameType
 
 import torch
@@ -14,14 +17,18 @@ from starlette.applications import Starlette
 
 from service.api.application import api
 from service.errors import UnsureError
+from service.fleet.link import Link, Membership
+from service.fleet.supervisor import Supervisor
+from service.logs import start_logging
 from service.predictor.catalogue import Catalogue
 from service.predictor.execution import Execution
 from service.predictor.lanes import LaneRunner
 from service.predictor.predictor import Predictor
-from service.sampling.memory import keep_freed_memory
+from service.process import keep_what_is_loaded, prepare_process
 from service.scheduling.scheduler import Limits, Scheduler
 from service.settings import Settings
 from service.telemetry.metrics import Telemetry
+from service.telemetry.shared import shared_metrics
 
 log = logging.getLogger("unsure")
 
@@ -30,8 +37,12 @@ class StartError(UnsureError):
     """The server cannot start as it is set up."""
 
 
-def build(settings: Settings) -> Starlette:
+def build(settings: Settings, membership: Membership | None = None) -> Starlette:
     """Join everything that serves; models are loaded once it runs.
+
+    Args:
+        settings: of the operator.
+        membership: in a fleet of processes; None for a process on its own.
 
     Raises:
         StartError: the settings name something that is not there.
@@ -42,24 +53,47 @@ def build(settings: Settings) -> Starlette:
         )
     telemetry = Telemetry()
     telemetry.built_with(torch.__version__)
-    scheduler = Scheduler(LaneRunner(telemetry), _limits(settings))
-    telemetry.watch_pending_rows(lambda: scheduler.pending_rows)
+    scheduler = Scheduler(LaneRunner(telemetry), _limits(settings), telemetry.pending)
     catalogue = Catalogue(settings.repository, settings.allowed_factories, execution(settings), telemetry)
     predictor = Predictor(catalogue, scheduler, telemetry, settings.max_sample_values)
+    link = None if membership is None else _linked(catalogue, membership)
+
+    def load() -> None:
+        catalogue.load()
+        for name in () if membership is None else membership.unloaded:
+            catalogue.unload(name)
+        keep_what_is_loaded()
+        if link is not None:
+            link.loaded()
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         # The port is open while models load, so that an orchestrator can tell loading from dead.
-        loading = asyncio.create_task(asyncio.to_thread(catalogue.load))
+        loading = asyncio.create_task(asyncio.to_thread(load))
         loading.add_done_callback(_tell_loaded)
+        if membership is not None and membership.beside:
+            await asyncio.wait([loading])
+        if link is not None:
+            link.listen()
         yield
         catalogue.close()
         await scheduler.drain()
         await asyncio.wait([loading])
 
-    application = api(predictor, catalogue, telemetry, settings.max_body_bytes, lifespan)
+    changes = catalogue if link is None else link
+    application = api(predictor, catalogue, changes, telemetry, settings.max_body_bytes, lifespan)
     application.state.close = catalogue.close
     return application
+
+
+def _linked(catalogue: Catalogue, membership: Membership) -> Link:
+    changes = {"reload": catalogue.reload, "unload": catalogue.unload}
+    # Without a supervisor nobody would hear of a change that others make: end as if told to.
+    return Link(
+        membership.connection,
+        lambda action, model: changes[action](model),
+        orphaned=lambda: os.kill(os.getpid(), signal.SIGTERM),
+    )
 
 
 def serve(settings: Settings) -> None:
@@ -68,16 +102,56 @@ def serve(settings: Settings) -> None:
     Raises:
         StartError: the settings name something that is not there, or an address that is taken.
     """
-    keep_freed_memory()
+    if settings.workers > 1:
+        _serve_together(settings)
+        return
     application = build(settings)
-    config = uvicorn.Config(
-        application, log_config=None, access_log=False, timeout_graceful_shutdown=settings.drain_seconds
-    )
     with _listening(settings.host, settings.port) as listener:
-        host, port = listener.getsockname()[:2]
-        name = f"[{host}]" if ":" in host else host
-        log.info("listening on http://%s:%d, documentation at /docs", name, port)
-        Server(config, application.state.close).run(sockets=[listener])
+        _tell_listening(listener)
+        _run(application, settings, listener)
+
+
+def _serve_together(settings: Settings) -> None:
+    """Serve by several processes on one port, which the system spreads connections over."""
+    with _listening(settings.host, settings.port) as probe:  # by this nobody else is there
+        port = probe.getsockname()[1]
+    shared = replace(settings, port=port)
+    with _listening(shared.host, port, shared=True) as reserved, shared_metrics() as buried:
+        _tell_listening(reserved)
+        Supervisor(settings.workers, serve_beside, shared, settings.drain_seconds, buried).run()
+
+
+def serve_beside(
+    connection: Connection, number: int, beside: bool, unloaded: Sequence[str], settings: Settings
+) -> None:
+    """Be one process of a fleet."""
+    start_logging(settings.log_level)
+    log.debug("process %d of %d", number + 1, settings.workers)
+    application = build(settings, Membership(connection, beside, unloaded))
+    with _listening(settings.host, settings.port, shared=True) as listener:
+        _run(application, settings, listener)
+
+
+def _run(application: Starlette, settings: Settings, listener: socket.socket) -> None:
+    prepare_process(settings.threads or _share_of_cores(settings.workers))
+    config = uvicorn.Config(
+        application,
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=settings.drain_seconds,
+    )
+    Server(config, application.state.close).run(sockets=[listener])
+
+
+def _share_of_cores(processes: int) -> int:
+    return max(1, len(os.sched_getaffinity(0)) // processes)
+
+
+def _tell_listening(listener: socket.socket) -> None:
+    host, port = listener.getsockname()[:2]
+    name = f"[{host}]" if ":" in host else host
+    log.info("listening on http://%s:%d, documentation at /docs", name, port)
 
 
 class Server(uvicorn.Server):
@@ -142,12 +216,15 @@ def _device(name: str) -> str:
     return name
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def _listening(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """Take an address; `shared` with other processes that take it so."""
     listener = None
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind(address)
     except OSError as cause:
         if listener is not None:

@@ -1,7 +1,5 @@
 """The command `unsure`. Data goes to stdout, logs to stderr."""
 
-import logging
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import entry_points
@@ -13,6 +11,7 @@ import click
 
 from service import __version__
 from service.errors import UnsureError
+from service.logs import start_logging
 from service.settings import Setting, Settings, settings_table
 
 _COMMANDS = "unsure.commands"  # the entry-point group by which other packages add commands
@@ -124,11 +123,7 @@ def inspect(model: str, version: int | None, json_: bool, **given: Any) -> None:
 
 
 def _logging(settings: Settings) -> Settings:
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=settings.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(message)s",
-    )
+    start_logging(settings.log_level)
     return settings
 
 

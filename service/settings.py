@@ -53,6 +53,15 @@ class Settings:
         float,
         Described("How long requests of a shape have run before code is compiled for it; 0 for never.", 0),
     ] = 10.0
+    workers: Annotated[
+        int,
+        Described(
+            "Processes that serve; each has the models, and a share of the processor's cores.", 1, 1024
+        ),
+    ] = 1
+    threads: Annotated[
+        int, Described("Threads that compute in each process; 0 for the cores that are its share.", 0, 1024)
+    ] = 0
     max_pending_rows: Annotated[int, Described("Rows that may wait or run at one time.", 1)] = 4096
     max_pending_samples: Annotated[
         int, Described("Samples that may wait or run at one time: rows times samples of each.", 1)

@@ -20,7 +20,7 @@ from service.api.inference_protocol import ProtocolFace
 from service.api.native import NativeFace
 from service.api.observed import Observer
 from service.api.operational import OperationalFace
-from service.api.repository import RepositoryFace
+from service.api.repository import Changes, RepositoryFace
 from service.errors import DeadlineExceeded, ModelError, NotFound, RequestError, Unavailable
 from service.predictor.catalogue import Catalogue
 from service.predictor.predictor import Predictor
@@ -32,13 +32,19 @@ Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
 
 def api(
-    predictor: Predictor, catalogue: Catalogue, telemetry: Telemetry, max_body_bytes: int, lifespan: Lifespan
+    predictor: Predictor,
+    catalogue: Catalogue,
+    changes: Changes,
+    telemetry: Telemetry,
+    max_body_bytes: int,
+    lifespan: Lifespan,
 ) -> Starlette:
     """Build the application.
 
     Args:
         predictor: answers questions.
         catalogue: knows the models.
+        changes: loads and unloads them.
         telemetry: counts.
         max_body_bytes: the largest body of a request.
         lifespan: surrounds serving.
@@ -46,7 +52,7 @@ def api(
     observer = Observer(catalogue, telemetry)
     operations = NativeFace(predictor, catalogue, observer, max_body_bytes).operations()
     operations += ProtocolFace(predictor, catalogue, observer, max_body_bytes).operations()
-    operations += RepositoryFace(catalogue, max_body_bytes).operations()
+    operations += RepositoryFace(catalogue, changes, max_body_bytes).operations()
     operational = OperationalFace(telemetry, operations)
     operations += operational.operations()
     routes = [Route(one.path, one.handler, methods=[one.method]) for one in operations]

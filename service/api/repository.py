@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Protocol, TypeVar
 
 from msgspec import Meta, Struct
 from starlette.requests import Request
@@ -46,16 +46,28 @@ class Changed(Struct):
     """Nothing more is to be said."""
 
 
+class Changes(Protocol):
+    """What changes the models: a catalogue, or the catalogues of several processes as one."""
+
+    def reload(self, name: str, /) -> None:
+        """Read a model's folder anew."""
+
+    def unload(self, name: str, /) -> None:
+        """Take a model out of service."""
+
+
 class RepositoryFace:
     """Handlers of /v2/repository.
 
     Args:
         catalogue: has the models.
+        changes: changes them.
         max_body_bytes: the largest body.
     """
 
-    def __init__(self, catalogue: Catalogue, max_body_bytes: int) -> None:
+    def __init__(self, catalogue: Catalogue, changes: Changes, max_body_bytes: int) -> None:
         self._catalogue = catalogue
+        self._changes = changes
         self._max_body_bytes = max_body_bytes
         self._changing = asyncio.Lock()
 
@@ -102,12 +114,12 @@ class RepositoryFace:
         for name in body.parameters or ():
             if name == "config" or name.startswith("file:"):
                 raise InvalidInput(f"parameters.{name[:40]}: a model is loaded as it lies in the repository")
-        return await self._changed(request, self._catalogue.reload)
+        return await self._changed(request, self._changes.reload)
 
     async def unload(self, request: Request) -> Response:
         """Answer POST …/unload."""
         await self._body(request, LoadBody)
-        return await self._changed(request, self._catalogue.unload)
+        return await self._changed(request, self._changes.unload)
 
     async def _changed(self, request: Request, change: Callable[[str], None]) -> Response:
         # One at a time, and those that wait take no thread: others need the threads too.

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
@@ -54,10 +54,14 @@ class Scheduler:
     Args:
         runner: runs rows of one key together.
         limits: what is admitted.
+        watch: told how many rows wait or run, whenever that changes.
     """
 
-    def __init__(self, runner: Runner, limits: Limits) -> None:
+    def __init__(
+        self, runner: Runner, limits: Limits, watch: Callable[[int], None] = lambda _pending_rows: None
+    ) -> None:
         self._limits = limits
+        self._watch = watch
         self._queue = FairQueue(limits.batch_seconds, limits.batch_rows)
         self._worker = Worker(self._queue, runner, self._deliver)
         self._pending_rows = 0
@@ -124,6 +128,7 @@ class Scheduler:
         self._check("row samples", job.cost, self._pending_cost, self._limits.pending_cost)
         self._pending_rows += job.rows
         self._pending_cost += job.cost
+        self._watch(self._pending_rows)
         self._worker.add(job)
 
     def _check(self, what: str, asked: int, pending: int, limit: int) -> None:
@@ -138,6 +143,7 @@ class Scheduler:
     def _release(self, job: Job) -> None:
         self._pending_rows -= job.rows
         self._pending_cost -= job.cost
+        self._watch(self._pending_rows)
 
     def _deliver(self, finished: Finished) -> None:
         """Bring what is done to the event loop: one call for all that ran together."""

@@ -1,6 +1,6 @@
 """Every metric the server has."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -13,6 +13,7 @@ from prometheus_client import (
 )
 
 from service import __version__
+from service.telemetry.shared import forget_series, gathered
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _LOAD_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
@@ -64,7 +65,12 @@ class Telemetry:
         self._batch_rows = Histogram(
             "unsure_batch_rows", "Rows that ran together.", _MODE, buckets=_ROWS, registry=registry
         )
-        self._pending_rows = Gauge("unsure_pending_rows", "Rows waiting or running now.", registry=registry)
+        self._pending_rows = Gauge(
+            "unsure_pending_rows",
+            "Rows waiting or running now.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
         self._rejected = Counter(
             "unsure_rejected_total",
             "Requests that the queue turned away or gave up, by error code.",
@@ -96,6 +102,7 @@ class Telemetry:
             "1 where a version answers, else 0; an unloaded model has none.",
             _VERSION,
             registry=registry,
+            multiprocess_mode="livemin",
         )
         self._told: dict[str, set[str]] = {}
         self._load_seconds = Histogram(
@@ -113,15 +120,16 @@ class Telemetry:
             "Always 1; labels tell what runs.",
             ("version", "torch"),
             registry=registry,
+            multiprocess_mode="livemax",
         )
 
     def built_with(self, torch_version: str) -> None:
         """Tell what runs."""
         self._build.labels(__version__, torch_version).set(1)
 
-    def watch_pending_rows(self, pending: Callable[[], float]) -> None:
-        """Tell what gives the number of pending rows whenever it is scraped."""
-        self._pending_rows.set_function(pending)
+    def pending(self, rows: int) -> None:
+        """Tell how many rows wait or run."""
+        self._pending_rows.set(rows)
 
     def answered(self, model: str, version: str, mode: str, code: int, seconds: float) -> None:
         """Count a request and its duration."""
@@ -165,9 +173,9 @@ class Telemetry:
         for version, answers in ready.items():
             self._model_ready.labels(model, version).set(answers)
         for version in self._told.get(model, set()) - ready.keys():
-            self._model_ready.remove(model, version)
+            forget_series(self._model_ready, model, version)
         self._told[model] = set(ready)
 
     def exposition(self) -> tuple[bytes, str]:
         """Give everything in the Prometheus text format, and the media type of that."""
-        return generate_latest(self.registry), CONTENT_TYPE_LATEST
+        return generate_latest(gathered(self.registry)), CONTENT_TYPE_LATEST

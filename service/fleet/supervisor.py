@@ -1,0 +1,225 @@
+"""The process above a fleet: it starts the others, starts anew what dies, passes on what one is told."""
+
+import logging
+import signal
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from time import monotonic
+from types import FrameType
+from typing import Any
+
+from service.errors import UnsureError
+from service.fleet.messages import Asked, Change, Changed, Loaded, Outcome, from_process, send
+
+log = logging.getLogger("unsure")
+
+_LOOK_SECONDS = 0.5  # between looks at what signals said
+_GRACE_SECONDS = 5  # beyond the time that a process takes to drain
+_STEADY_SECONDS = 60  # after which a death is not the same trouble as before
+_LONGEST_PAUSE_SECONDS = 30
+
+
+class FleetError(UnsureError):
+    """No process of the fleet could start."""
+
+
+Main = Callable[..., None]
+"""A process: called with its end of the pipe, its number, whether it shall load before it is asked, and the
+models that are out of service."""
+
+
+@dataclass(eq=False)
+class Member:
+    """One process of the fleet.
+
+    Args:
+        number: from 0.
+        process: of the operating system.
+        connection: to it.
+        started: when, in seconds.
+    """
+
+    number: int
+    process: BaseProcess
+    connection: Connection
+    started: float
+
+
+@dataclass
+class _Change:
+    """A change on its way through the fleet."""
+
+    asker: Member
+    asked: Asked
+    left: deque[Member]
+    current: Member | None = None
+    outcomes: list[bool] = field(default_factory=list)
+
+
+class Supervisor:
+    """Keeps so many processes running.
+
+    The first loads alone: what it finds out about the models, the others read. One that starts beside others
+    loads before it listens, so that nobody is sent to a process that has nothing to say.
+
+    Args:
+        count: of the processes.
+        main: runs in each; to be found by name in its module.
+        argument: for it.
+        drain_seconds: how long a process may take to end.
+        buried: called with the number that the system had for a process which is dead.
+    """
+
+    def __init__(
+        self, count: int, main: Main, argument: Any, drain_seconds: float, buried: Callable[[int], None]
+    ) -> None:
+        self._context = get_context("spawn")  # threads and torch do not survive a fork
+        self._count = count
+        self._main = main
+        self._argument = argument
+        self._drain_seconds = drain_seconds
+        self._buried = buried
+        self._members: dict[int, Member] = {}
+        self._starts: dict[int, float] = {}  # when which number shall start
+        self._deaths = [0] * count
+        self._changes: deque[_Change] = deque()
+        self._unloaded: set[str] = set()
+        self._answered = False
+        self._stopping = False
+
+    def run(self) -> None:
+        """Serve until a signal says to stop.
+
+        Raises:
+            FleetError: the first process ended before it was ready.
+        """
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, self._stop)
+        self._start(0, first=True)
+        try:
+            while not self._stopping:
+                self._look()
+        finally:
+            self._end()
+
+    def _stop(self, _signal: int, _frame: FrameType | None) -> None:
+        self._stopping = True
+
+    def _look(self) -> None:
+        """Wait a moment for whatever happens, and see to it."""
+        members = {one.connection: one for one in self._members.values()}
+        sentinels = [one.process.sentinel for one in self._members.values()]
+        for ready in wait([*members, *sentinels], _LOOK_SECONDS):
+            if isinstance(ready, Connection):
+                self._hear(members[ready])
+        for member in list(self._members.values()):
+            if not member.process.is_alive():
+                self._bury(member)
+        now = monotonic()
+        for number in [number for number, due in self._starts.items() if due <= now]:
+            del self._starts[number]
+            self._start(number)
+
+    def _start(self, number: int, *, first: bool = False) -> None:
+        ours, theirs = self._context.Pipe()
+        arguments = (theirs, number, not first, sorted(self._unloaded), self._argument)
+        process = self._context.Process(target=self._main, args=arguments, name=f"unsure-{number}")
+        process.start()
+        theirs.close()
+        self._members[number] = Member(number, process, ours, monotonic())
+
+    def _hear(self, member: Member) -> None:
+        with suppress(EOFError, OSError):  # it is dead, which its sentinel tells too
+            message = from_process(member.connection)
+            if isinstance(message, Loaded):
+                self._loaded(member)
+            elif isinstance(message, Asked):
+                self._ask(member, message)
+            else:
+                self._changed(member, message)
+
+    def _loaded(self, member: Member) -> None:
+        self._answered = True
+        log.info("process %d of %d answers", member.number + 1, self._count)
+        missing = set(range(self._count)) - self._members.keys() - self._starts.keys()
+        for number in missing:
+            self._start(number)
+
+    def _bury(self, member: Member) -> None:
+        del self._members[member.number]
+        member.connection.close()
+        pid, status = member.process.pid, member.process.exitcode
+        self._buried(pid or 0)
+        if not self._answered and not self._stopping:
+            raise FleetError(f"the first process ended with status {status} before it was ready; see its log")
+        steady = monotonic() - member.started > _STEADY_SECONDS
+        self._deaths[member.number] = deaths = 1 if steady else self._deaths[member.number] + 1
+        pause = min(2.0 ** (deaths - 1) - 1, _LONGEST_PAUSE_SECONDS)
+        self._starts[member.number] = monotonic() + pause
+        log.error("process %d (pid %s) ended with status %s; another starts", member.number + 1, pid, status)
+        self._lost(member)
+
+    def _ask(self, member: Member, asked: Asked) -> None:
+        # The one who asks is the first: where it fails, nobody else is told, and nothing has changed.
+        # One that is loading is told too, and hears it when it has loaded.
+        others = [one for one in self._members.values() if one is not member]
+        self._changes.append(_Change(member, asked, deque([member, *others])))
+        if len(self._changes) == 1:
+            self._next()
+
+    def _changed(self, member: Member, changed: Changed) -> None:
+        change = self._changes[0]
+        if change.current is not member:
+            return
+        change.outcomes.append(changed.done)
+        if not changed.done and len(change.outcomes) == 1:
+            change.left.clear()
+        self._next()
+
+    def _lost(self, member: Member) -> None:
+        """Go on without a process: the one in its place reads the disk anew."""
+        for change in self._changes:
+            if member in change.left:
+                change.left.remove(member)
+        if self._changes and self._changes[0].current is member:
+            self._next()
+
+    def _next(self) -> None:
+        """Tell the next process of the change, or the one who asked how it went."""
+        while self._changes:
+            change = self._changes[0]
+            if change.left:
+                change.current = change.left.popleft()
+                self._tell(change.current, Change(change.asked.action, change.asked.model))
+                return
+            self._changes.popleft()
+            self._finish(change)
+
+    def _finish(self, change: _Change) -> None:
+        done = sum(change.outcomes)
+        if done:
+            forgotten = change.asked.action == "unload"
+            (self._unloaded.add if forgotten else self._unloaded.discard)(change.asked.model)
+        self._tell(change.asker, Outcome(change.asked.ticket, done, len(change.outcomes) - done))
+
+    def _tell(self, member: Member, message: Change | Outcome) -> None:
+        with suppress(OSError):  # it is dead, which its sentinel tells
+            send(member.connection, message)
+
+    def _end(self) -> None:
+        """Let all processes drain, and kill what does not."""
+        members = list(self._members.values())
+        for member in members:
+            member.process.terminate()
+        end = monotonic() + self._drain_seconds + _GRACE_SECONDS
+        for member in members:
+            member.process.join(max(0.0, end - monotonic()))
+            if member.process.is_alive():
+                log.error("process %d did not end in time, and is killed", member.number + 1)
+                member.process.kill()
+                member.process.join()

@@ -1,0 +1,31 @@
+"""What a serving process sets for itself, once."""
+
+import gc
+import sys
+
+import torch
+
+from service.sampling.memory import keep_freed_memory
+
+_SWITCH_SECONDS = 0.0005
+
+
+def prepare_process(threads: int) -> None:
+    """Set how threads share a process.
+
+    Args:
+        threads: of torch.
+    """
+    keep_freed_memory()
+    torch.set_num_threads(threads)
+    # The thread that answers waits for the one that computes, ten times as long by Python's default.
+    sys.setswitchinterval(_SWITCH_SECONDS)
+
+
+def keep_what_is_loaded() -> None:
+    """Take all that there is now out of garbage collection.
+
+    A full collection walks torch and the models, a few hundred thousand objects, while requests wait.
+    """
+    gc.collect()
+    gc.freeze()
