@@ -6,6 +6,7 @@ So rows of different lengths run apart, unpadded, and each has the answer that i
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from itertools import accumulate
 from typing import Any, TypeVar
 
 import numpy as np
@@ -92,19 +93,21 @@ def parted(whole: Result, sizes: Sequence[int]) -> list[Result]:
     """Cut what several requests gave together into each one's part; the inverse of joining."""
     if len(sizes) == 1:
         return [whole]
-    ends = np.cumsum(sizes).tolist()
-    return [_part(whole, end - size, end) for end, size in zip(ends, sizes, strict=True)]
+    ends = list(accumulate(sizes))
+    return _parts(whole, [slice(end - size, end) for end, size in zip(ends, sizes, strict=True)])
 
 
-def _part(whole: Any, start: int, stop: int) -> Any:
+def _parts(whole: Any, slices: Sequence[slice]) -> list[Any]:
+    """Cut column by column: a batch has a few dozen columns, and as many requests."""
     if isinstance(whole, (np.ndarray, list)):
-        return whole[start:stop]
+        return [whole[rows] for rows in slices]
     if isinstance(whole, dict):
-        return {key: _part(value, start, stop) for key, value in whole.items()}
+        columns = [_parts(column, slices) for column in whole.values()]
+        return [dict(zip(whole, values, strict=True)) for values in zip(*columns, strict=True)]
     if is_dataclass(whole) and not isinstance(whole, type):
-        parts = {field.name: _part(getattr(whole, field.name), start, stop) for field in fields(whole)}
-        return type(whole)(**parts)
-    return whole
+        columns = [_parts(getattr(whole, field.name), slices) for field in fields(whole)]
+        return [type(whole)(*values) for values in zip(*columns, strict=True)]
+    return [whole] * len(slices)
 
 
 def _group(numbers: Sequence[int], inputs: Sequence[Array | list[Array]]) -> Group:

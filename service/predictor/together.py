@@ -98,15 +98,16 @@ class Strand:
         """Give each request's number and what its samples gave."""
         parts = parted(self.rows.sampled(), [one.rows for one in self._asked])
         for number, asked, part in zip(self.numbers, self._asked, parts, strict=True):
-            draw = asked.draw
-            yield (
-                number,
-                replace(
-                    part,
-                    outputs=part.outputs if draw.outputs else None,
-                    quantiles=part.quantiles if draw.quantiles else None,
-                ),
-            )
+            yield number, _without_others(part, asked.draw)
+
+
+def _without_others(part: Sampled, draw: Draw) -> Sampled:
+    """Leave out what only other requests asked for."""
+    if part.outputs is not None and not draw.outputs:
+        part = replace(part, outputs=None)
+    if part.quantiles is not None and not draw.quantiles:
+        part = replace(part, quantiles=None)
+    return part
 
 
 MakeRows = Callable[..., SampledRows]
