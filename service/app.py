@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import signal
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import FrameType
@@ -12,8 +11,11 @@ import torch
 import uvicorn
 from starlette.applications import Starlette
 
+from service.access.ring import KeyRing
 from service.api.application import api
-from service.errors import UnsureError
+from service.api.guard import Guard
+from service.errors import KeysError, StartError
+from service.listener import listening
 from service.predictor.catalogue import Catalogue
 from service.predictor.execution import Execution
 from service.predictor.lanes import LaneRunner
@@ -24,10 +26,6 @@ from service.settings import Settings
 from service.telemetry.metrics import Telemetry
 
 log = logging.getLogger("unsure")
-
-
-class StartError(UnsureError):
-    """The server cannot start as it is set up."""
 
 
 def build(settings: Settings) -> Starlette:
@@ -46,6 +44,7 @@ def build(settings: Settings) -> Starlette:
     telemetry.watch_pending_rows(lambda: scheduler.pending_rows)
     catalogue = Catalogue(settings.repository, settings.allowed_factories, execution(settings), telemetry)
     predictor = Predictor(catalogue, scheduler, telemetry, settings.max_sample_values)
+    guard = Guard(_ring(settings), telemetry, protect_all=settings.protect_all)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -57,7 +56,7 @@ def build(settings: Settings) -> Starlette:
         await scheduler.drain()
         await asyncio.wait([loading])
 
-    application = api(predictor, catalogue, telemetry, settings.max_body_bytes, lifespan)
+    application = api(predictor, catalogue, telemetry, guard, settings.max_body_bytes, lifespan)
     application.state.close = catalogue.close
     return application
 
@@ -66,14 +65,16 @@ def serve(settings: Settings) -> None:
     """Serve until told to stop.
 
     Raises:
-        StartError: the settings name something that is not there, or an address that is taken.
+        StartError: the settings name something that is not there, or an address that is taken, or one that
+            others reach without a key.
     """
     keep_freed_memory()
     application = build(settings)
     config = uvicorn.Config(
         application, log_config=None, access_log=False, timeout_graceful_shutdown=settings.drain_seconds
     )
-    with _listening(settings.host, settings.port) as listener:
+    guarded = settings.api_keys_file is not None or settings.without_keys
+    with listening(settings.host, settings.port, guarded=guarded) as listener:
         host, port = listener.getsockname()[:2]
         name = f"[{host}]" if ":" in host else host
         log.info("listening on http://%s:%d, documentation at /docs", name, port)
@@ -119,6 +120,20 @@ def execution(settings: Settings) -> Execution:
     return Execution(device, settings.plan, settings.precision, settings.compile_after_seconds)
 
 
+def _ring(settings: Settings) -> KeyRing | None:
+    path = settings.api_keys_file
+    if path is None:
+        if settings.protect_all:
+            raise StartError("--protect-all protects by keys; name a file of them with --api-keys-file")
+        return None
+    if settings.without_keys:
+        raise StartError(f"--api-keys-file {path} and --without-keys contradict each other; leave out one")
+    try:
+        return KeyRing(path)
+    except KeysError as cause:
+        raise StartError(str(cause)) from cause
+
+
 def _limits(settings: Settings) -> Limits:
     return Limits(
         pending_rows=settings.max_pending_rows,
@@ -140,19 +155,3 @@ def _device(name: str) -> str:
         reason = str(cause).splitlines()[0]
         raise StartError(f"the device {name!r} is not available here ({reason}); try --device cpu") from cause
     return name
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    listener = None
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except OSError as cause:
-        if listener is not None:
-            listener.close()
-        raise StartError(
-            f"cannot listen on {host}:{port} ({cause.strerror}); choose another with --host and --port"
-        ) from cause
-    return listener

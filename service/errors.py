@@ -17,9 +17,8 @@
     │   ├── WeightsError           the weights are missing, altered, or not the model's
     │   ├── FactoryError           the factory is not allowed, not there, or raised
     │   └── ModelRefused           the model cannot be served or sampled correctly
-    └── KeysError                  the file of keys cannot be read, written, or contradicts itself
-
-The app adds a StartError for settings with which no server can start.
+    ├── KeysError                  the file of keys cannot be read, written, or contradicts itself
+    └── StartError                 with these settings no server can start
 
 Each text says what happened, the value, and the way out. Status codes belong to the API alone.
 """
@@ -149,3 +148,7 @@ class ModelRefused(LoadError):
 
 class KeysError(UnsureError):
     """The file of keys cannot be read or written, has an unknown key, or contradicts itself."""
+
+
+class StartError(UnsureError):
+    """The server cannot start as it is set up."""

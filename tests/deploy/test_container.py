@@ -20,6 +20,7 @@ import pytest
 import yaml
 
 from service import cli
+from service.api.guard import Guard
 from service.api.inference_protocol import ProtocolFace
 from service.api.operational import OperationalFace
 from service.predictor.catalogue import Catalogue
@@ -96,7 +97,7 @@ def paths() -> set[str]:
     catalogue = Catalogue(ROOT, (), Execution(), telemetry)
     nobody: Any = None  # answers no question: only paths are asked for
     face = ProtocolFace(nobody, catalogue, nobody, 0)
-    operations = [*face.operations(), *OperationalFace(telemetry, []).operations()]
+    operations = [*face.operations(), *OperationalFace(telemetry, [], Guard(None, telemetry)).operations()]
     return {operation.path for operation in operations if operation.method == "GET"}
 
 
