@@ -4,15 +4,21 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import httpx
+import numpy as np
 import pytest
+import tritonclient.http as triton
 from errors_on_the_wire import assert_failed
 from openapi_spec_validator import validate
 from repositories import Repository
-from servers import Serve, wait_until_ready
+from servers import Serve, listening, wait_until_ready
 from starlette.testclient import TestClient
+from tritonclient.utils import InferenceServerException
 
 from service.access.issue import issue
 from service.access.keys import SCOPES, Scope
+from service.app import build
+from service.settings import Settings
 
 ROW = [0.5, -1.0, 2.0, 0.0, 1.5, -0.5]
 PREDICT = "/v1/models/small/predict"
@@ -256,3 +262,29 @@ def test_the_openapi_document_of_an_open_server_names_no_keys(serve: Serve) -> N
     assert "securitySchemes" not in document.json()["components"]
     assert "401" not in document.text
     assert "Needs a key" not in client.get("/docs").text
+
+
+def test_a_client_of_the_protocol_sends_its_key(
+    repository: Repository, keys_file: Path, keys: dict[Scope, str]
+) -> None:
+    """Over a real socket: a refusal that does not read the body leaves the connection good."""
+    repository.add()
+    settings = Settings(
+        repository=repository.path, factories="networks", plan="vmap", api_keys_file=keys_file
+    )
+    rows = triton.InferInput("features", [1, 6], "FP32")
+    rows.set_data_from_numpy(np.array([ROW], np.float32))
+    with listening(build(settings)) as address, triton.InferenceServerClient(address) as client:
+        with httpx.Client(base_url=f"http://{address}") as plain:
+            wait_until_ready(plain)
+        for headers, message in (
+            (None, "this needs a key"),
+            (bearer(keys["review"]), "a key with the scope predict"),
+        ):
+            with pytest.raises(InferenceServerException, match=message):
+                client.infer("small", [rows], headers=headers)
+            answer = client.infer("small", [rows], headers=bearer(keys["predict"]))
+            assert answer.as_numpy("output").shape == (1, 3)
+        with pytest.raises(InferenceServerException, match="scope admin"):
+            client.unload_model("small", headers=bearer(keys["predict"]))
+        client.unload_model("small", headers=bearer(keys["admin"]))
