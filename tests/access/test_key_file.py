@@ -1,5 +1,6 @@
 """The file of keys: every mistake is named, and no key is ever repeated."""
 
+import errno
 import re
 import stat
 import tomllib
@@ -163,3 +164,18 @@ def test_the_list_tells_names_scopes_and_expiry_and_no_hash(path: Path) -> None:
     issue(path, "ward", ["admin", "predict"])
     issue(path, "radiology", ["review"], date(2027, 1, 1))
     assert listed(path) == ["ward       predict admin", "radiology  review  expires 2027-01-01"]
+
+
+def test_a_write_that_fails_leaves_the_file_and_nothing_else(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.write_text(GOOD)
+
+    def full(_file: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("service.access.issue.os.fsync", full)
+    with pytest.raises(KeysError, match=r"keys\.toml cannot be written: No space left on device"):
+        issue(path, "ward", ["predict"])
+    assert path.read_text() == GOOD
+    assert [one.name for one in path.parent.iterdir()] == ["keys.toml"]
