@@ -42,6 +42,8 @@ def read_text(path: Path) -> str:
     Raises:
         KeysError: it cannot be read.
     """
+    if path.exists() and not path.is_file():  # to read a pipe is to wait for it
+        raise KeysError(f"the keys file {path} is not a file")
     try:
         return path.read_text("utf-8")
     except OSError as cause:

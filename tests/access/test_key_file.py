@@ -1,6 +1,7 @@
 """The file of keys: every mistake is named, and no key is ever repeated."""
 
 import errno
+import os
 import re
 import stat
 import tomllib
@@ -77,6 +78,13 @@ def test_a_key_that_stands_in_place_of_its_hash_is_not_repeated(path: Path) -> N
     with pytest.raises(KeysError) as wrong:
         read_keys(path)
     assert key not in str(wrong.value)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(path: Path) -> None:
+    os.mkfifo(path)
+    for read in (read_keys, lambda pipe: issue(pipe, "ward", ["predict"])):
+        with pytest.raises(KeysError, match=r"keys\.toml is not a file"):
+            read(path)
 
 
 def test_what_is_no_text_is_refused(path: Path) -> None:
