@@ -25,6 +25,8 @@ RUN groupadd --gid 10001 unsure \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent \
         --shell /usr/sbin/nologin unsure
 COPY --from=build /opt/unsure /opt/unsure
+# Other machines reach 0.0.0.0: the server refuses to start without keys (UNSURE_API_KEYS_FILE), unless
+# UNSURE_WITHOUT_KEYS=true says that it shall.
 ENV PATH=/opt/unsure/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     UNSURE_REPOSITORY=/models \

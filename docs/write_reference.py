@@ -15,12 +15,13 @@ FOLDER = Path(__file__).parent / "reference"
 def settings() -> str:
     """Document every setting."""
     rows = [
-        (f"`{one.variable}`", f"`{one.option}`", f"`{one.default}`", _meaning(one))
+        (f"`{one.variable}`", f"`{one.option}`", f"`{one.shown_default}`", _meaning(one))
         for one in settings_table()
     ]
     return _page(
         "Settings",
-        "Each is an environment variable and an option of `unsure serve`; the option wins.",
+        "Each is an environment variable and an option of `unsure serve`; the option wins. An option whose\n"
+        "default is `true` or `false` takes no value; its variable is set to `true` or `false`.",
         ("variable", "option", "default", "meaning"),
         rows,
     )
@@ -38,7 +39,7 @@ def errors() -> str:
         "Errors",
         'Every error has one shape, on every path: `{"error": "…", "code": "…", "request_id": "…"}`.\n'
         "`error` says what happened, the value and the way out, and is for people; `code` is for programs.\n"
-        "A 429 has a `Retry-After` header in seconds.",
+        "A 401 has a `WWW-Authenticate` header, a 429 a `Retry-After` header in seconds.",
         ("status", "code", "when"),
         rows,
     )

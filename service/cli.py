@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from importlib.metadata import entry_points
 from math import isfinite
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 import click
 
 from service import __version__
+from service.access.issue import issue, listed
+from service.access.keys import SCOPES, Scope
 from service.errors import UnsureError
 from service.logs import start_logging
 from service.settings import Setting, Settings, settings_table
@@ -37,6 +40,7 @@ def _option(setting: Setting) -> Callable[[Callable[..., None]], Callable[..., N
         setting.option,
         setting.name,
         type=_type(setting),
+        is_flag=setting.is_flag,
         default=setting.default,
         envvar=setting.variable,
         show_default=True,
@@ -59,6 +63,8 @@ class _Finite(click.FloatRange):
 def _type(setting: Setting) -> click.ParamType[Any]:
     if setting.described.choices:
         return click.Choice(setting.described.choices, case_sensitive=False)
+    if setting.is_flag:
+        return click.BOOL
     if setting.kind is Path:
         return click.Path(path_type=Path)
     if setting.kind is int:
@@ -97,11 +103,11 @@ def serve(**given: Any) -> None:
 
     Every option can also be set by its environment variable; an option wins.
     """
-    from service import app  # torch takes seconds to import, and --help must not wait for it
+    from service import server  # torch takes seconds to import, and --help must not wait for it
 
     settings = _logging(Settings(**given))
     with _told():
-        app.serve(settings)
+        server.serve(settings)
 
 
 @main.command(epilog="Example: unsure inspect digits --repository model_repository")
@@ -120,6 +126,67 @@ def inspect(model: str, version: int | None, json_: bool, **given: Any) -> None:
     with _told():
         served = inspection.load(settings, model, version)
         click.echo(inspection.as_json(served) if json_ else inspection.as_text(served))
+
+
+@main.group(epilog="Example: unsure keys create radiology --scope predict --scope review")
+def keys() -> None:
+    """Make keys for a server's clients.
+
+    A server takes the keys of the file that UNSURE_API_KEYS_FILE names, and reads it again when it changes.
+    To revoke a key, delete its entry from the file.
+    """
+
+
+_KEYS_FILE = click.option(
+    "--file",
+    "path",
+    type=click.Path(path_type=Path),
+    default="keys.toml",
+    envvar="UNSURE_API_KEYS_FILE",
+    show_default=True,
+    show_envvar=True,
+    help="File of the keys.",
+)
+
+
+@keys.command(epilog="Example: unsure keys create radiology --scope predict --scope review")
+@click.argument("name")
+@click.option(
+    "--scope",
+    "scopes",
+    type=click.Choice(SCOPES),
+    multiple=True,
+    required=True,
+    help="What the key may; give it once for each. None includes another.",
+)
+@click.option(
+    "--expires",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="First day, in UTC, on which the key is not taken any more.",
+)
+@_KEYS_FILE
+def create(name: str, scopes: tuple[Scope, ...], expires: datetime | None, path: Path) -> None:
+    """Make a key and print it: this once, since the file keeps its hash alone.
+
+    NAME says whose key it is.
+    """
+    with _told():
+        click.echo(issue(path, name, scopes, expires.date() if expires else None))
+    click.echo(
+        f"Added {name!r} to {path}. The key above is kept nowhere: hand it over now.\n"
+        "It is sent as the header `Authorization: Bearer <key>`. "
+        f"A server takes it that runs with --api-keys-file {path}.",
+        err=True,
+    )
+
+
+@keys.command("list", epilog="Example: unsure keys list --file keys.toml")
+@_KEYS_FILE
+def list_keys(path: Path) -> None:
+    """List the names of the keys, and what each may."""
+    with _told():
+        for line in listed(path):
+            click.echo(line)
 
 
 def _logging(settings: Settings) -> Settings:

@@ -3,6 +3,8 @@
     UnsureError
     ├── RequestError               one request cannot be answered; `code` names the case on the wire
     │   ├── InvalidInput           the request itself is wrong
+    │   ├── Unauthorized           no key, or none that the server takes
+    │   ├── Forbidden              the key may not do this
     │   ├── NotFound               no such path, model or version
     │   ├── TooLarge               the request exceeds a limit on its size
     │   ├── NoDropout              uncertainty was asked of a model that drops nothing
@@ -10,13 +12,13 @@
     │   ├── ModelError             the model raised, or gave something that is no prediction
     │   ├── Unavailable            loading, draining, or a model that could not be loaded
     │   └── DeadlineExceeded       the answer would have come too late
-    └── LoadError                  a model cannot be served; the others are
-        ├── ManifestError          model.toml cannot be read or contradicts itself
-        ├── WeightsError           the weights are missing, altered, or not the model's
-        ├── FactoryError           the factory is not allowed, not there, or raised
-        └── ModelRefused           the model cannot be served or sampled correctly
-
-The app adds a StartError for settings with which no server can start.
+    ├── LoadError                  a model cannot be served; the others are
+    │   ├── ManifestError          model.toml cannot be read or contradicts itself
+    │   ├── WeightsError           the weights are missing, altered, or not the model's
+    │   ├── FactoryError           the factory is not allowed, not there, or raised
+    │   └── ModelRefused           the model cannot be served or sampled correctly
+    ├── KeysError                  the file of keys cannot be read, written, or contradicts itself
+    └── StartError                 with these settings no server can start
 
 Each text says what happened, the value, and the way out. Status codes belong to the API alone.
 """
@@ -39,6 +41,18 @@ class InvalidInput(RequestError):
     """The request itself is wrong: its form, a value, a shape."""
 
     code = "invalid_input"
+
+
+class Unauthorized(RequestError):
+    """The request has no key, or none that the server takes."""
+
+    code = "unauthorized"
+
+
+class Forbidden(RequestError):
+    """The key does not have the scope that this needs."""
+
+    code = "forbidden"
 
 
 class NotFound(RequestError):
@@ -130,3 +144,11 @@ class FactoryError(LoadError):
 
 class ModelRefused(LoadError):
     """The model cannot be served correctly, or some of its randomness cannot be sampled."""
+
+
+class KeysError(UnsureError):
+    """The file of keys cannot be read or written, has an unknown key, or contradicts itself."""
+
+
+class StartError(UnsureError):
+    """The server cannot start as it is set up."""

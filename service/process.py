@@ -23,9 +23,10 @@ def prepare_process(threads: int) -> None:
 
 
 def keep_what_is_loaded() -> None:
-    """Take all that there is now out of garbage collection.
+    """Take all that there is now out of garbage collection, once what is garbage by now is gone.
 
     A full collection walks torch and the models, a few hundred thousand objects, while requests wait.
     """
+    gc.unfreeze()
     gc.collect()
     gc.freeze()

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_type_hints
+from types import NoneType
+from typing import Annotated, Any, cast, get_args, get_type_hints
 
 from service.sampling.names import PLANS
 
@@ -36,6 +37,13 @@ class Settings:
     )
     host: Annotated[str, Described("Address to listen on.")] = "127.0.0.1"
     port: Annotated[int, Described("Port to listen on; 0 for any that is free.", 0, 65535)] = 8000
+    api_keys_file: Annotated[
+        Path | None, Described("File of the keys that requests need; `unsure keys` writes it.")
+    ] = None
+    protect_all: Annotated[bool, Described("Health, metrics and documentation need a key too.")] = False
+    without_keys: Annotated[
+        bool, Described("Listen where other machines reach the server, though nobody needs a key.")
+    ] = False
     device: Annotated[str, Described("Where models run: cpu, cuda, cuda:1; auto takes a GPU if it can.")] = (
         "auto"
     )
@@ -104,6 +112,18 @@ class Setting:
         return PREFIX + self.name.upper()
 
     @property
+    def is_flag(self) -> bool:
+        """Whether it is off unless it is named."""
+        return self.kind is bool
+
+    @property
+    def shown_default(self) -> str:
+        """Its default, as an environment variable would say it."""
+        if self.default is None:
+            return "none"
+        return str(self.default).lower() if self.is_flag else str(self.default)
+
+    @property
     def option(self) -> str:
         """Its option of `unsure serve`."""
         return "--" + self.name.replace("_", "-")
@@ -113,4 +133,13 @@ def settings_table() -> list[Setting]:
     """List the settings in the order of the class."""
     hints = get_type_hints(Settings, include_extras=True)
     annotated = {name: get_args(hint) for name, hint in hints.items()}
-    return [Setting(item.name, item.default, *annotated[item.name]) for item in fields(Settings)]
+    return [
+        Setting(item.name, item.default, _kind(annotated[item.name][0]), annotated[item.name][1])
+        for item in fields(Settings)
+    ]
+
+
+def _kind(hint: Any) -> type:
+    """Give the type of what is set; that it need not be, its default tells."""
+    (kind,) = {*(get_args(hint) or (hint,))} - {NoneType}
+    return cast("type", kind)

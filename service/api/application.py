@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.exchange import REQUEST_ID_HEADER, request_id
 from service.api.failures import INTERNAL_ERROR, METHOD_NOT_ALLOWED, failed, failure_response
+from service.api.guard import Guard
 from service.api.inference_protocol import ProtocolFace
 from service.api.native import NativeFace
 from service.api.observed import Observer
@@ -36,6 +37,7 @@ def api(
     catalogue: Catalogue,
     changes: Changes,
     telemetry: Telemetry,
+    guard: Guard,
     max_body_bytes: int,
     lifespan: Lifespan,
 ) -> Starlette:
@@ -46,6 +48,7 @@ def api(
         catalogue: knows the models.
         changes: loads and unloads them.
         telemetry: counts.
+        guard: asks for keys.
         max_body_bytes: the largest body of a request.
         lifespan: surrounds serving.
     """
@@ -53,11 +56,11 @@ def api(
     operations = NativeFace(predictor, catalogue, observer, max_body_bytes).operations()
     operations += ProtocolFace(predictor, catalogue, observer, max_body_bytes).operations()
     operations += RepositoryFace(catalogue, changes, max_body_bytes).operations()
-    operational = OperationalFace(telemetry, operations)
+    operational = OperationalFace(telemetry, operations, guard)
     operations += operational.operations()
-    routes = [Route(one.path, one.handler, methods=[one.method]) for one in operations]
+    routes = [Route(one.path, one.handler, methods=[one.method]) for one in map(guard.guarded, operations)]
     application = Starlette(
-        routes=[*routes, Route("/", operational.home)],
+        routes=[*routes, Route("/", guard.handler(operational.home, None))],
         middleware=[Middleware(Envelope)],
         exception_handlers={RequestError: _failure, HTTPException: _failure},
         lifespan=lifespan,

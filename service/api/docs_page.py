@@ -49,8 +49,19 @@ def _operations(document: Json) -> Iterable[str]:
             yield (
                 f'<details><summary><span class="method">{method.upper()}</span> '
                 f'<code>{escape(path)}</code> <span class="quiet">{escape(operation["summary"])}</span>'
-                f"</summary>{_body(operation)}{_responses(operation)}</details>"
+                f"</summary>{_key(operation)}{_body(operation)}{_responses(operation)}</details>"
             )
+
+
+def _key(operation: Json) -> str:
+    texts = [
+        f"<p>Needs a key with the scope <code>{escape(scopes[0])}</code>.</p>"
+        if scopes
+        else "<p>Needs a key.</p>"
+        for requirement in operation.get("security", [])
+        for scopes in requirement.values()
+    ]
+    return "".join(texts)
 
 
 def _body(operation: Json) -> str:

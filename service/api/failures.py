@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from service.errors import (
     DeadlineExceeded,
+    Forbidden,
     InvalidInput,
     ModelError,
     NoDropout,
@@ -16,6 +17,7 @@ from service.errors import (
     Overloaded,
     RequestError,
     TooLarge,
+    Unauthorized,
     Unavailable,
 )
 
@@ -40,6 +42,8 @@ INTERNAL_ERROR = Failure(500, "internal_error", "A fault of the server itself; i
 
 _STATUSES: dict[type[RequestError], int] = {
     InvalidInput: 400,
+    Unauthorized: 401,
+    Forbidden: 403,
     NotFound: 404,
     TooLarge: 413,
     NoDropout: 422,
@@ -86,6 +90,8 @@ def failed(error: RequestError, request_id: str) -> Response:
     response = failure_response(status_of(error), error.code, str(error), request_id)
     if isinstance(error, Overloaded):
         response.headers["Retry-After"] = str(error.retry_after_seconds)
+    if isinstance(error, Unauthorized):
+        response.headers["WWW-Authenticate"] = "Bearer"
     return response
 
 

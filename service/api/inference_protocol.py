@@ -92,8 +92,17 @@ class ProtocolFace:
     def operations(self) -> list[Operation]:
         """List what this face can be asked."""
         return [
-            Operation("GET", "/v2", "Describe the server", self.server, replies=(ServerMetadata,)),
-            Operation("GET", "/v2/health/live", "Tell whether the server runs", self.live, replies=(Health,)),
+            Operation(
+                "GET", "/v2", "Describe the server", self.server, replies=(ServerMetadata,), scope=None
+            ),
+            Operation(
+                "GET",
+                "/v2/health/live",
+                "Tell whether the server runs",
+                self.live,
+                replies=(Health,),
+                scope=None,
+            ),
             Operation(
                 "GET",
                 "/v2/health/ready",
@@ -101,6 +110,7 @@ class ProtocolFace:
                 self.ready,
                 replies=(Health,),
                 errors=(Unavailable,),
+                scope=None,
             ),
             *(
                 Operation(
@@ -110,6 +120,7 @@ class ProtocolFace:
                     self.model,
                     replies=(ModelMetadata,),
                     errors=MODEL_ERRORS,
+                    scope="predict",
                 )
                 for path in model_paths("/v2")
             ),
@@ -121,6 +132,7 @@ class ProtocolFace:
                     self.model_ready,
                     replies=(ModelHealth,),
                     errors=MODEL_ERRORS,
+                    scope="predict",
                 )
                 for path in model_paths("/v2")
             ),
@@ -133,6 +145,7 @@ class ProtocolFace:
                     InferBody,
                     (InferReply,),
                     (*INFERENCE_ERRORS, NoDropout),
+                    scope="predict",
                 )
                 for path in model_paths("/v2")
             ),

@@ -64,6 +64,7 @@ class NativeFace:
                     PredictBody,
                     (ClassPredictions, ValuePredictions),
                     INFERENCE_ERRORS,
+                    scope="predict",
                 )
                 for model in model_paths("/v1")
             ),
@@ -76,10 +77,13 @@ class NativeFace:
                     UncertaintyBody,
                     (ClassUncertainties, ValueUncertainties),
                     (*INFERENCE_ERRORS, NoDropout),
+                    scope="predict",
                 )
                 for model in model_paths("/v1")
             ),
-            Operation("GET", "/v1/models", "List the models", self.models, replies=(ModelList,)),
+            Operation(
+                "GET", "/v1/models", "List the models", self.models, replies=(ModelList,), scope="predict"
+            ),
             Operation(
                 "GET",
                 "/v1/models/{model}",
@@ -87,6 +91,7 @@ class NativeFace:
                 self.model,
                 replies=(ModelReply,),
                 errors=MODEL_ERRORS,
+                scope="predict",
             ),
             Operation(
                 "GET",
@@ -95,6 +100,7 @@ class NativeFace:
                 self.dropout,
                 replies=(DropoutReply,),
                 errors=MODEL_ERRORS,
+                scope="predict",
             ),
         ]
 

@@ -9,10 +9,12 @@ import msgspec
 from service import __version__
 from service.api.failures import FAILURES, ErrorBody, Failure
 from service.api.operations import Operation
+from service.errors import Unauthorized
 
 Json = dict[str, Any]
 
 _REFERENCE = "#/components/schemas/{name}"
+_SCHEME = "key"
 
 
 def document(operations: Sequence[Operation]) -> Json:
@@ -28,7 +30,7 @@ def document(operations: Sequence[Operation]) -> Json:
             "description": "PyTorch models trained with dropout: their predictions, and how sure they are.",
         },
         "paths": paths,
-        "components": {"schemas": _schemas(operations)},
+        "components": {"schemas": _schemas(operations)} | _security_schemes(operations),
     }
 
 
@@ -39,12 +41,25 @@ def _operation(operation: Operation) -> Json:
         "parameters": [_parameter(name) for name in re.findall(r"{(\w+)}", operation.path)],
         "responses": {"200": _success(operation)} | _errors(operation),
     }
+    if _needs_key(operation):
+        described["security"] = [{_SCHEME: [operation.scope] if operation.scope else []}]
     if operation.body is not None:
         described["requestBody"] = {
             "required": operation.body_required,
             "content": _json([operation.body]),
         }
     return described
+
+
+def _needs_key(operation: Operation) -> bool:
+    return Unauthorized in operation.errors
+
+
+def _security_schemes(operations: Iterable[Operation]) -> Json:
+    if not any(map(_needs_key, operations)):
+        return {}
+    text = "A key of the server's operator; an operation names the scope that the key must have."
+    return {"securitySchemes": {_SCHEME: {"type": "http", "scheme": "bearer", "description": text}}}
 
 
 def _identifier(operation: Operation) -> str:
@@ -76,7 +91,13 @@ def _errors(operation: Operation) -> Json:
 
 
 def _error(failure: Failure) -> Json:
-    return {"description": f"`{failure.code}`: {failure.meaning}", "content": _json([ErrorBody])}
+    described: Json = {
+        "description": f"`{failure.code}`: {failure.meaning}",
+        "content": _json([ErrorBody]),
+    }
+    if failure.code == Unauthorized.code:
+        described["headers"] = {"WWW-Authenticate": {"schema": {"const": "Bearer"}}}
+    return described
 
 
 def _json(kinds: Sequence[type], *, many: bool = False) -> Json:

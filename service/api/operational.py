@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from service.api.docs_page import docs_page
+from service.api.guard import Guard
 from service.api.openapi import document
 from service.api.operations import Operation
 from service.telemetry.metrics import Telemetry
@@ -18,20 +19,28 @@ class OperationalFace:
     Args:
         telemetry: has the metrics.
         others: the operations of the other faces, to be documented.
+        guard: knows which of all need a key.
     """
 
-    def __init__(self, telemetry: Telemetry, others: Sequence[Operation]) -> None:
+    def __init__(self, telemetry: Telemetry, others: Sequence[Operation], guard: Guard) -> None:
         self._telemetry = telemetry
-        described = document([*others, *self.operations()])
+        described = document([guard.guarded(one) for one in (*others, *self.operations())])
         self._document = msgspec.json.encode(described)
         self._page = docs_page(described)
 
     def operations(self) -> list[Operation]:
         """List what this face can be asked."""
         return [
-            Operation("GET", "/metrics", "Metrics, for Prometheus", self.metrics, media_type="text/plain"),
-            Operation("GET", "/docs", "This documentation", self.docs, media_type="text/html"),
-            Operation("GET", "/openapi.json", "The OpenAPI document", self.openapi),
+            Operation(
+                "GET",
+                "/metrics",
+                "Metrics, for Prometheus",
+                self.metrics,
+                media_type="text/plain",
+                scope=None,
+            ),
+            Operation("GET", "/docs", "This documentation", self.docs, media_type="text/html", scope=None),
+            Operation("GET", "/openapi.json", "The OpenAPI document", self.openapi, scope=None),
         ]
 
     async def metrics(self, _request: Request) -> Response:

@@ -1,12 +1,13 @@
 """What the API can be asked, as a table: routes and the OpenAPI document are both made from it."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from service.access.keys import Scope
 from service.errors import (
     DeadlineExceeded,
     InvalidInput,
@@ -40,6 +41,7 @@ class Operation:
         body_required: whether there must be one.
         replies: what it may answer with status 200; empty where that is no JSON.
         many: whether it answers with an array of them.
+        scope: that a key must have, where the server asks for keys; None for what needs none.
         errors: what else it may answer.
         media_type: of what it answers.
     """
@@ -54,6 +56,8 @@ class Operation:
     media_type: str = "application/json"
     body_required: bool = True
     many: bool = False
+    # Without a default: nobody opens an operation by forgetting it.
+    scope: Scope | None = field(kw_only=True)
 
 
 def model_paths(face: str) -> tuple[str, str]:

@@ -84,6 +84,7 @@ class RepositoryFace:
                 (InvalidInput, TooLarge),
                 body_required=False,
                 many=True,
+                scope="predict",
             ),
             self._change("load", "Read a model's folder anew", self.load, ModelError),
             self._change("unload", "Take a model out of service", self.unload),
@@ -100,6 +101,7 @@ class RepositoryFace:
             (Changed,),
             (*_ERRORS, *errors),
             body_required=False,
+            scope="admin",
         )
 
     async def index(self, request: Request) -> Response:

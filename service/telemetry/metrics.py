@@ -73,7 +73,7 @@ class Telemetry:
         )
         self._rejected = Counter(
             "unsure_rejected_total",
-            "Requests that the queue turned away or gave up, by error code.",
+            "Requests turned away for want of a key, or turned away or given up by the queue, by error code.",
             ("reason",),
             registry=registry,
         )

@@ -448,6 +448,8 @@ def test_the_table_of_errors_is_complete_and_unambiguous() -> None:
     assert len({failure.code for failure in FAILURES}) == len(FAILURES)
     assert [(failure.status, failure.code) for failure in FAILURES] == [
         (400, "invalid_input"),
+        (401, "unauthorized"),
+        (403, "forbidden"),
         (404, "not_found"),
         (405, "method_not_allowed"),
         (413, "too_large"),

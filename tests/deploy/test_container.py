@@ -14,12 +14,15 @@ from dataclasses import dataclass
 from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from service import cli
+from service.api.guard import Guard
 from service.api.inference_protocol import ProtocolFace
 from service.api.operational import OperationalFace
 from service.predictor.catalogue import Catalogue
@@ -96,7 +99,7 @@ def paths() -> set[str]:
     catalogue = Catalogue(ROOT, (), Execution(), telemetry)
     nobody: Any = None  # answers no question: only paths are asked for
     face = ProtocolFace(nobody, catalogue, nobody, 0)
-    operations = [*face.operations(), *OperationalFace(telemetry, []).operations()]
+    operations = [*face.operations(), *OperationalFace(telemetry, [], Guard(None, telemetry)).operations()]
     return {operation.path for operation in operations if operation.method == "GET"}
 
 
@@ -222,6 +225,54 @@ def test_server_listens_where_the_image_says() -> None:
     assert only("VOLUME", FINAL).arguments == variables["UNSURE_REPOSITORY"]
 
 
+@contextmanager
+def surroundings(**variables: str) -> Iterator[None]:
+    """Have the image's environment, and these variables."""
+    with pytest.MonkeyPatch.context() as patched:
+        for name in [name for name in os.environ if name.startswith("UNSURE_")]:
+            patched.delenv(name)
+        for name, value in (environment(FINAL) | variables).items():
+            if name.startswith("UNSURE_"):
+                patched.setenv(name, value)
+        yield
+
+
+def served(repository: Path, **variables: str) -> tuple[int, str]:
+    """Run the image's command here up to where it would listen; gives its exit status and what it says."""
+    asked: list[Any] = []
+    server = SimpleNamespace(run=lambda **_given: asked.append(1))
+    with (
+        surroundings(UNSURE_REPOSITORY=str(repository), UNSURE_PORT="0", **variables),
+        pytest.MonkeyPatch.context() as patched,
+    ):
+        patched.setattr("service.server.Server", lambda *_given: server)
+        done = CliRunner().invoke(cli.main, only("CMD", FINAL).listed())
+    assert bool(asked) == (done.exit_code == 0)
+    return done.exit_code, done.output
+
+
+def test_image_serves_nobody_without_keys_unless_told_to(tmp_path: Path) -> None:
+    status, told = served(tmp_path)
+    assert status == 1
+    assert "name a file of keys" in told
+    assert served(tmp_path, UNSURE_WITHOUT_KEYS="true")[0] == 0
+
+
+def test_compose_has_keys_that_can_be_replaced(tmp_path: Path) -> None:
+    """A file that is mounted alone stays what it was; in a folder that is mounted, it is another."""
+    variables = SERVICES["unsure"]["environment"]
+    assert "UNSURE_WITHOUT_KEYS" not in variables
+    path = Path(variables["UNSURE_API_KEYS_FILE"])
+    (source,) = [source for source, target, _ in bind_mounts() if target == str(path.parent)]
+    page = (DEPLOY / "compose.yaml").read_text("utf-8")
+    (command,) = re.findall(r"# +unsure (keys create .*) && chmod 0644", page)
+    assert command.endswith(f" --file {source.removeprefix('../')}/{path.name}")
+    *arguments, _ = command.split()
+    keys = tmp_path / path.name
+    assert CliRunner().invoke(cli.main, [*arguments, str(keys)]).exit_code == 0
+    assert served(tmp_path, UNSURE_API_KEYS_FILE=str(keys))[0] == 0
+
+
 def test_output_is_not_held_back() -> None:
     assert environment(FINAL)["PYTHONUNBUFFERED"] == "1"
     assert only("STOPSIGNAL", FINAL).arguments == "SIGTERM"
@@ -265,7 +316,7 @@ def test_mounted_files_exist() -> None:
     mounts = bind_mounts()
     assert len(mounts) >= len(SERVICES)
     missing = [source for source, _, _ in mounts if not (DEPLOY / source).exists()]
-    assert [source for source in missing if source != "../model_repository"] == []
+    assert set(missing) <= {"../model_repository", "../keys"}
     assert [source for source, _, options in mounts if options != ["ro"]] == []
 
 

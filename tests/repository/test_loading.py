@@ -1,5 +1,6 @@
 """From a folder to a network with its weights, or a refusal that names the file."""
 
+import gzip
 import hashlib
 import os
 import pickle
@@ -76,6 +77,12 @@ def test_a_pickle_is_never_opened(repository: Repository) -> None:
 def test_what_torch_saves_is_refused(repository: Repository) -> None:
     torch.save(networks.mlp().state_dict(), weights_of(repository))
     refused(repository, "is not a safetensors file: it is a zip archive, as torch.save writes it")
+
+
+def test_an_archive_is_refused(repository: Repository) -> None:
+    path = weights_of(repository)
+    path.write_bytes(gzip.compress(path.read_bytes()))
+    refused(repository, "is not a safetensors file: it is a gzip archive")
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\xff" * 100])

@@ -1,0 +1,114 @@
+"""Serves the application: by this process, or by several on one port."""
+
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from types import FrameType
+
+import uvicorn
+from starlette.applications import Starlette
+
+from service.app import build
+from service.errors import UnsureError
+from service.fleet.link import Membership
+from service.fleet.supervisor import Supervisor
+from service.listener import listening
+from service.logs import start_logging
+from service.process import keep_what_is_loaded, prepare_process
+from service.settings import Settings
+from service.telemetry.shared import shared_metrics
+
+log = logging.getLogger("unsure")
+
+
+def serve(settings: Settings) -> None:
+    """Serve until told to stop.
+
+    Raises:
+        StartError: the settings name something that is not there, or an address that is taken, or one that
+            others reach without a key.
+        FleetError: of several processes not even one could start.
+    """
+    if settings.workers > 1:
+        _serve_together(settings)
+        return
+    application = build(settings, changed=keep_what_is_loaded)
+    with _listening(settings) as listener:
+        _tell(listener)
+        _run(application, settings, listener)
+
+
+def _serve_together(settings: Settings) -> None:
+    """Serve by several processes on one port, which the system spreads connections over."""
+    with _listening(settings) as probe:  # by this nobody else is there
+        settings = replace(settings, port=probe.getsockname()[1])
+    with _listening(settings, shared=True) as reserved, shared_metrics() as buried:
+        _tell(reserved)
+        Supervisor(settings.workers, serve_beside, settings, settings.drain_seconds, buried).run()
+
+
+def serve_beside(
+    connection: Connection, number: int, beside: bool, unloaded: Sequence[str], settings: Settings
+) -> None:
+    """Be one process of a fleet; raises SystemExit where it cannot start."""
+    start_logging(settings.log_level)
+    log.debug("process %d of %d starts", number + 1, settings.workers)
+    try:
+        application = build(settings, Membership(connection, beside, unloaded), keep_what_is_loaded)
+        with _listening(settings, shared=True) as listener:
+            _run(application, settings, listener)
+    except UnsureError as cause:
+        log.critical("%s", cause)
+        raise SystemExit(1) from cause
+
+
+def _listening(settings: Settings, *, shared: bool = False) -> socket.socket:
+    guarded = settings.api_keys_file is not None or settings.without_keys
+    return listening(settings.host, settings.port, guarded=guarded, shared=shared)
+
+
+def _tell(listener: socket.socket) -> None:
+    host, port = listener.getsockname()[:2]
+    name = f"[{host}]" if ":" in host else host
+    log.info("listening on http://%s:%d, documentation at /docs", name, port)
+
+
+def _run(application: Starlette, settings: Settings, listener: socket.socket) -> None:
+    prepare_process(settings.threads or _share_of_cores(settings.workers))
+    config = uvicorn.Config(
+        application,
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=settings.drain_seconds,
+    )
+    Server(config, application.state.close).run(sockets=[listener])
+
+
+def _share_of_cores(processes: int) -> int:
+    return max(1, len(os.sched_getaffinity(0)) // processes)
+
+
+class Server(uvicorn.Server):
+    """Says that it is stopping before it stops, and ends in exit status 0.
+
+    Args:
+        config: of uvicorn.
+        close: says that it is stopping.
+    """
+
+    def __init__(self, config: uvicorn.Config, close: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._close = close
+        # When uvicorn is done, it sends itself the signal again; by default that would be the exit status.
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, self.handle_exit)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop on a signal."""
+        self._close()
+        super().handle_exit(sig, frame)
