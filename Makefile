@@ -3,10 +3,11 @@ PYTHON ?= python3
 export UNSURE_REPOSITORY ?= model_repository
 BIN := .venv/bin
 RIVALS := benchmarks/.rivals
+SERVERS := benchmarks/.servers
 MARKER = $(UNSURE_REPOSITORY)/.training-demos
 
 .DEFAULT_GOAL := help
-.PHONY: help serve train-demos test check format reference bench-engine bench-rivals bench-adaptive clean
+.PHONY: help serve train-demos test check format reference bench-engine bench-rivals bench-serving bench-adaptive clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -46,11 +47,14 @@ bench-engine: .venv/installed ## measure the engine against the naive loop
 bench-rivals: $(RIVALS)/installed ## measure it against other libraries, in an environment of their own
 	@$(RIVALS)/bin/python benchmarks/rivals.py
 
+bench-serving: .venv/installed $(SERVERS)/installed ## measure the server under load, beside LitServe
+	@$(BIN)/python benchmarks/serving.py
+
 bench-adaptive: .venv/installed ## measure how many samples adaptive sampling takes
 	@$(BIN)/python benchmarks/adaptive.py
 
 clean: ## remove the environment and every cache; models stay
-	rm -rf .venv $(RIVALS) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv $(RIVALS) $(SERVERS) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -66,4 +70,10 @@ $(RIVALS)/installed: benchmarks/rivals.txt
 	@echo "installing into $(RIVALS): the first time takes some minutes" >&2
 	@grep -v '^baal=' $< | $(RIVALS)/bin/python -m pip install --quiet --disable-pip-version-check -r /dev/stdin
 	@$(RIVALS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps $$(grep '^baal=' $<)
+	@touch $@
+
+$(SERVERS)/installed: benchmarks/servers.txt
+	@$(PYTHON) -m venv $(SERVERS)
+	@echo "installing into $(SERVERS): the first time takes a minute or two" >&2
+	@$(SERVERS)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@

@@ -1,7 +1,9 @@
 """The benchmarks run, and their tables are what their page shows."""
 
 import importlib
+import os
 import re
+import shutil
 import subprocess
 import sys
 from math import isfinite
@@ -14,6 +16,7 @@ from readme import ROOT
 BENCHMARKS = ROOT / "benchmarks"
 PAGE = (BENCHMARKS / "README.md").read_text("utf-8")
 SAMPLES = 600
+SERVED = ("predict", "uncertainty")
 
 
 def table(*command: str) -> tuple[list[str], list[list[str]]]:
@@ -54,10 +57,21 @@ def test_the_table_of_adaptive_sampling_is_that_of_the_page() -> None:
     assert all(_positive(cell) for cell in figures[:2])
 
 
+def test_the_table_of_serving_is_that_of_the_page() -> None:
+    if shutil.which("wrk") is None:
+        if "CI" in os.environ:
+            pytest.fail("wrk is missing")
+        pytest.skip("wrk is not installed")
+    head, rows = table("serving.py", "--quick")
+    assert f"| {' | '.join(head)} |" in PAGE
+    assert {(row[0], row[1]) for row in rows} == {(path, n) for path in SERVED for n in ("1", "32")}
+    assert all(_positive(cell) for row in rows for cell in row[3:7])
+
+
 def test_what_the_page_makes_there_is() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     named = set(re.findall(r"\bmake ([a-z-]+)", PAGE))
-    assert {"bench-engine", "bench-rivals", "bench-adaptive"} <= named <= targets
+    assert {"bench-engine", "bench-rivals", "bench-serving", "bench-adaptive"} <= named <= targets
 
 
 def test_the_engine_samples_every_mechanism(rivals: ModuleType) -> None:
