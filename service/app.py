@@ -11,8 +11,10 @@ from types import FrameType
 import torch
 import uvicorn
 from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from service.api.application import api
+from service.api.malformed_http import HttpProtocol
 from service.errors import UnsureError
 from service.predictor.catalogue import Catalogue
 from service.predictor.execution import Execution
@@ -70,14 +72,28 @@ def serve(settings: Settings) -> None:
     """
     keep_freed_memory()
     application = build(settings)
-    config = uvicorn.Config(
-        application, log_config=None, access_log=False, timeout_graceful_shutdown=settings.drain_seconds
-    )
+    config = server_config(application, settings.drain_seconds)
     with _listening(settings.host, settings.port) as listener:
         host, port = listener.getsockname()[:2]
         name = f"[{host}]" if ":" in host else host
         log.info("listening on http://%s:%d, documentation at /docs", name, port)
         Server(config, application.state.close).run(sockets=[listener])
+
+
+def server_config(application: ASGIApp, drain_seconds: int) -> uvicorn.Config:
+    """Say how an application is served over HTTP.
+
+    Args:
+        application: of `build`.
+        drain_seconds: how long accepted requests may take once the server is told to stop.
+    """
+    return uvicorn.Config(
+        application,
+        http=HttpProtocol,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=drain_seconds,
+    )
 
 
 class Server(uvicorn.Server):

@@ -17,7 +17,8 @@ Body = TypeVar("Body")
 REQUEST_ID_HEADER = "X-Request-ID"
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_VERSION = re.compile(r"0|[1-9][0-9]{0,17}")
+VERSION = re.compile(r"0|[1-9][0-9]{0,17}")
+_LENGTH = re.compile(r"[0-9]{1,18}")
 _NOT_JSON = re.compile(rb"NaN|-?Infinity")
 
 
@@ -38,7 +39,7 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
     """
     declared = request.headers.get("content-length", "0")
     received = bytearray()
-    if declared.isdigit() and int(declared) > limit_bytes:
+    if _LENGTH.fullmatch(declared) and int(declared) > limit_bytes:
         raise _too_large(limit_bytes)
     async for chunk in request.stream():
         received += chunk
@@ -71,7 +72,7 @@ def version_number(request: Request) -> int | None:
     version: str | None = request.path_params.get("version")
     if version is None:
         return None
-    if not _VERSION.fullmatch(version):
+    if not VERSION.fullmatch(version):
         raise NotFound(f"a version is a number, and {version[:40]!r} is none")
     return int(version)
 

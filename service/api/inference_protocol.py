@@ -133,6 +133,7 @@ class ProtocolFace:
                     InferBody,
                     (InferReply,),
                     (*INFERENCE_ERRORS, NoDropout),
+                    binary=True,
                 )
                 for path in model_paths("/v2")
             ),

@@ -40,6 +40,7 @@ class Operation:
         body_required: whether there must be one.
         replies: what it may answer with status 200; empty where that is no JSON.
         many: whether it answers with an array of them.
+        binary: whether tensors may stand in binary behind the JSON, of what it takes and of what it answers.
         errors: what else it may answer.
         media_type: of what it answers.
     """
@@ -54,6 +55,7 @@ class Operation:
     media_type: str = "application/json"
     body_required: bool = True
     many: bool = False
+    binary: bool = False
 
 
 def model_paths(face: str) -> tuple[str, str]:
