@@ -19,7 +19,7 @@ REQUEST_ID_HEADER = "X-Request-ID"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 VERSION = re.compile(r"0|[1-9][0-9]{0,17}")
 _LENGTH = re.compile(r"[0-9]{1,18}")
-_NOT_JSON = re.compile(rb"NaN|-?Infinity")
+_NOT_JSON = (b"NaN", b"-Infinity", b"Infinity")
 
 
 def request_id(scope: Scope) -> str:
@@ -82,9 +82,9 @@ def _too_large(limit_bytes: int) -> TooLarge:
 
 
 def _malformed(body: bytes, cause: Exception) -> str:
-    number = _NOT_JSON.search(body)
+    number = next((number for number in _NOT_JSON if number in body), None)
     if number:
-        return f"the body is not JSON: JSON has no {number[0].decode()}"
+        return f"the body is not JSON: JSON has no {number.decode()}"
     if not body.strip():
         return "the body is empty; it must be a JSON object"
     return (
