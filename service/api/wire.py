@@ -83,7 +83,7 @@ class UncertaintyBody(Struct, forbid_unknown_fields=True):
     ) = UNSET
     include: Annotated[
         list[Literal["samples", "quantiles"]],
-        Meta(description="What to give besides: raw samples, quantiles."),
+        Meta(description="What to give besides: raw samples, quantiles; exact answers have none."),
     ] = []
     review: Annotated[bool, Meta(description="No effect yet: there is no review queue.")] | UnsetType = UNSET
 
