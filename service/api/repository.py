@@ -128,7 +128,7 @@ class RepositoryFace:
     async def _body(self, request: Request, kind: type[Body]) -> Body:
         """Read a body; some clients send an empty one."""
         body = await read_body(request, self._max_body_bytes)
-        return decode(body, kind) if body.strip() else kind()
+        return decode(body, kind) if body else kind()
 
 
 def _line(status: Status) -> IndexLine:

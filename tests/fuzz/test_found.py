@@ -84,3 +84,11 @@ def test_a_complaint_finds_its_row_behind_others(wrong: str) -> None:
     reader = InputReader([InputSpec("features", "float32", (1,))])
     with pytest.raises(InvalidInput, match=r"rows must have shape \[1\]; row 2 has"):
         reader.read(f" [ [1] ,\n[2],{wrong}, [4, {json.dumps('[')}]]".encode())
+
+
+@pytest.mark.parametrize("path", ["/v2/repository/index", "/v2/repository/models/spare/load"])
+def test_only_what_is_empty_is_an_empty_body(fuzzed: Fuzzed, path: str) -> None:
+    """Blanks are no JSON, and were taken for a body that is not there."""
+    with fuzzed.client() as client:
+        assert client.post(path).status_code == 200
+        assert_failed(client.post(path, content=b"\r\n"), 400, "invalid_input", "the body is empty")
