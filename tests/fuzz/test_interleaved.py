@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import numpy as np
 from fuzzing import PATIENCE_SECONDS, Fuzzed, cases
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 Json = dict[str, Any]
@@ -71,7 +71,12 @@ def assert_same(given: Any, expected: Any) -> None:
         assert given == expected
 
 
-@settings(max_examples=cases(15), suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+# Not made smaller when it fails: which requests meet differs from run to run.
+@settings(
+    max_examples=cases(15),
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 @given(st.lists(asked(), min_size=8, max_size=24))
 def test_each_is_answered_as_if_it_were_alone(fuzzed: Fuzzed, requests: list[Asked]) -> None:
     alone = asyncio.run(answers(fuzzed, requests, together=False))
