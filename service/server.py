@@ -11,7 +11,9 @@ from types import FrameType
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
+from service.api.malformed_http import HttpProtocol
 from service.app import build
 from service.errors import UnsureError
 from service.fleet.link import Membership
@@ -79,14 +81,25 @@ def _tell(listener: socket.socket) -> None:
 
 def _run(application: Starlette, settings: Settings, listener: socket.socket) -> None:
     prepare_process(settings.threads or _share_of_cores(settings.workers))
-    config = uvicorn.Config(
+    config = server_config(application, settings.drain_seconds)
+    Server(config, application.state.close).run(sockets=[listener])
+
+
+def server_config(application: ASGIApp, drain_seconds: int) -> uvicorn.Config:
+    """Say how an application is served over HTTP.
+
+    Args:
+        application: of `build`.
+        drain_seconds: how long accepted requests may take once the server is told to stop.
+    """
+    return uvicorn.Config(
         application,
+        http=HttpProtocol,
         log_config=None,
         access_log=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=settings.drain_seconds,
+        timeout_graceful_shutdown=drain_seconds,
     )
-    Server(config, application.state.close).run(sockets=[listener])
 
 
 def _share_of_cores(processes: int) -> int:

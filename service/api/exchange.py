@@ -20,8 +20,9 @@ REQUEST_ID_HEADER = "X-Request-ID"
 _IDENTIFIERS = Random()  # noqa: S311  # nothing is kept secret by it
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_VERSION = re.compile(r"0|[1-9][0-9]{0,17}")
-_NOT_JSON = re.compile(rb"NaN|-?Infinity")
+VERSION = re.compile(r"0|[1-9][0-9]{0,17}")
+_LENGTH = re.compile(r"[0-9]{1,18}")
+_NOT_JSON = (b"NaN", b"-Infinity", b"Infinity")
 
 
 def request_id(scope: Scope) -> str:
@@ -41,7 +42,7 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
     """
     declared = request.headers.get("content-length", "0")
     received = bytearray()
-    if declared.isdigit() and int(declared) > limit_bytes:
+    if _LENGTH.fullmatch(declared) and int(declared) > limit_bytes:
         raise _too_large(limit_bytes)
     async for chunk in request.stream():
         received += chunk
@@ -74,7 +75,7 @@ def version_number(request: Request) -> int | None:
     version: str | None = request.path_params.get("version")
     if version is None:
         return None
-    if not _VERSION.fullmatch(version):
+    if not VERSION.fullmatch(version):
         raise NotFound(f"a version is a number, and {version[:40]!r} is none")
     return int(version)
 
@@ -84,9 +85,9 @@ def _too_large(limit_bytes: int) -> TooLarge:
 
 
 def _malformed(body: bytes, cause: Exception) -> str:
-    number = _NOT_JSON.search(body)
+    number = next((number for number in _NOT_JSON if number in body), None)
     if number:
-        return f"the body is not JSON: JSON has no {number[0].decode()}"
+        return f"the body is not JSON: JSON has no {number.decode()}"
     if not body.strip():
         return "the body is empty; it must be a JSON object"
     return (

@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from starlette.requests import Request
 
 from service.api.exchange import decode, read_body
+from service.api.wire import AT_LEAST_TWO, SEEDS
 from service.errors import InvalidInput, TooLarge
 from service.predictor.given_tensors import GivenTensor
 
@@ -17,11 +18,37 @@ HEADER_LENGTH = "Inference-Header-Content-Length"
 Scalar = bool | int | float | str
 Parameters = dict[str, Scalar]
 
+_RequestParameters = Annotated[
+    Parameters,
+    Meta(
+        extra_json_schema={
+            "properties": {
+                "samples": {"type": "integer"} | AT_LEAST_TWO,
+                "seed": {"type": "integer"} | SEEDS,
+                "timeout": {"type": "integer", "minimum": 0, "description": "In microseconds."},
+                "binary_data_output": {"type": "boolean"},
+            }
+        }
+    ),
+]
+_InputParameters = Annotated[
+    Parameters,
+    Meta(extra_json_schema={"properties": {"binary_data_size": {"type": "integer", "minimum": 0}}}),
+]
+_OutputParameters = Annotated[
+    Parameters, Meta(extra_json_schema={"properties": {"binary_data": {"type": "boolean"}}})
+]
+
 _LARGEST = 2**63 - 1
 _UNSUPPORTED = ("classification", "shared_memory_region")
 
 _LENGTH = re.compile(r"[0-9]{1,18}")
+_IDENTITY = "identity"
 _WINDOWS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
+
+
+ENCODINGS = [*_WINDOWS, _IDENTITY]
+"""How a body may be compressed."""
 
 
 class InferInput(Struct):
@@ -29,25 +56,34 @@ class InferInput(Struct):
 
     name: str
     datatype: str
-    shape: list[Annotated[int, Meta(ge=0, le=_LARGEST)]]
-    data: Raw | UnsetType = UNSET
-    parameters: Parameters | None = None
+    shape: Annotated[list[Annotated[int, Meta(ge=1, le=_LARGEST)]], Meta(extra_json_schema={"minItems": 1})]
+    data: (
+        Annotated[
+            Raw,
+            Meta(
+                description="The numbers, flat or nested as the shape says; left out for those in binary.",
+                extra_json_schema={"type": "array", "minItems": 1},
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    parameters: _InputParameters | None = None
 
 
 class InferOutput(Struct):
     """One output that is asked for."""
 
     name: str
-    parameters: Parameters | None = None
+    parameters: _OutputParameters | None = None
 
 
 class InferBody(Struct):
     """A request for outputs of a model. Some clients write out what they leave out, as null."""
 
-    inputs: list[InferInput]
+    inputs: Annotated[list[InferInput], Meta(extra_json_schema={"minItems": 1})]
     id: str | None = None
     outputs: list[InferOutput] | None = None
-    parameters: Parameters | None = None
+    parameters: _RequestParameters | None = None
 
 
 class InferRequest:
@@ -128,8 +164,8 @@ async def read_infer(request: Request, limit_bytes: int) -> InferRequest:
 
 
 def _inflated(body: bytes, headers: Mapping[str, str], limit_bytes: int) -> bytes:
-    encoding = headers.get("content-encoding", "identity").strip().lower()
-    if encoding == "identity":
+    encoding = headers.get("content-encoding", _IDENTITY).strip().lower()
+    if encoding == _IDENTITY:
         return body
     if encoding not in _WINDOWS:
         raise InvalidInput(f"Content-Encoding must be gzip, deflate or identity, and is {encoding[:40]!r}")

@@ -13,7 +13,10 @@ from service.errors import InvalidInput, NoDropout
 from service.predictor.answers import ClassPrediction, UncertaintyAnswer, ValuePrediction
 from service.predictor.served_model import ServedModel
 
-_BINARY = {"FP32": "<f4", "BOOL": "?"}
+BINARY = "application/octet-stream"
+"""Of a body that has tensors in binary behind its JSON."""
+
+_ELEMENTS = {"FP32": "<f4", "BOOL": "?"}
 
 
 class OutputTensor(Struct):
@@ -125,7 +128,7 @@ def infer_response(
     for output, array in arrays.items():
         tensor = OutputTensor(output.name, output.datatype, list(array.shape))
         if in_binary(output.name):
-            blobs.append(array.astype(_BINARY[output.datatype]).tobytes())
+            blobs.append(array.astype(_ELEMENTS[output.datatype]).tobytes())
             tensor.parameters = {"binary_data_size": len(blobs[-1])}
         else:
             tensor.data = array.ravel().tolist()
@@ -138,6 +141,6 @@ def infer_response(
         return Response(content, media_type="application/json")
     return Response(
         b"".join([content, *blobs]),
-        media_type="application/octet-stream",
+        media_type=BINARY,
         headers={HEADER_LENGTH: str(len(content))},
     )

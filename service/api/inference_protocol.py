@@ -146,6 +146,7 @@ class ProtocolFace:
                     (InferReply,),
                     (*INFERENCE_ERRORS, NoDropout),
                     scope="predict",
+                    binary=True,
                 )
                 for path in model_paths("/v2")
             ),

@@ -7,9 +7,13 @@ from typing import Any
 import msgspec
 
 from service import __version__
+from service.api.exchange import VERSION
 from service.api.failures import FAILURES, ErrorBody, Failure
+from service.api.infer_body import ENCODINGS, HEADER_LENGTH
+from service.api.infer_reply import BINARY
 from service.api.operations import Operation
 from service.errors import Unauthorized
+from service.repository.manifest import MODEL_NAME
 
 Json = dict[str, Any]
 
@@ -38,7 +42,7 @@ def _operation(operation: Operation) -> Json:
     described: Json = {
         "summary": operation.summary,
         "operationId": _identifier(operation),
-        "parameters": [_parameter(name) for name in re.findall(r"{(\w+)}", operation.path)],
+        "parameters": _parameters(operation),
         "responses": {"200": _success(operation)} | _errors(operation),
     }
     if _needs_key(operation):
@@ -46,7 +50,7 @@ def _operation(operation: Operation) -> Json:
     if operation.body is not None:
         described["requestBody"] = {
             "required": operation.body_required,
-            "content": _json([operation.body]),
+            "content": _json([operation.body]) | _binary(operation),
         }
     return described
 
@@ -67,21 +71,46 @@ def _identifier(operation: Operation) -> str:
     return "_".join([operation.method.lower(), *words])
 
 
-def _parameter(name: str) -> Json:
-    descriptions = {"model": "A model's name.", "version": "A version's number."}
-    return {
-        "name": name,
-        "in": "path",
-        "required": True,
-        "description": descriptions[name],
-        "schema": {"type": "string"},
-    }
+def _parameters(operation: Operation) -> list[Json]:
+    path = [_PATH_PARAMETERS[name] for name in re.findall(r"{(\w+)}", operation.path)]
+    return path + (list(_BINARY_PARAMETERS) if operation.binary else [])
+
+
+def _parameter(name: str, place: str, description: str, schema: Json) -> Json:
+    required = place == "path"
+    return {"name": name, "in": place, "required": required, "description": description, "schema": schema}
+
+
+_PATH_PARAMETERS = {
+    "model": _parameter(
+        "model", "path", "A model's name.", {"type": "string", "pattern": f"^{MODEL_NAME.pattern}$"}
+    ),
+    "version": _parameter(
+        "version", "path", "A version's number.", {"type": "string", "pattern": f"^({VERSION.pattern})$"}
+    ),
+}
+
+_BINARY_PARAMETERS = (
+    _parameter(
+        HEADER_LENGTH, "header", "How many bytes of the body are JSON.", {"type": "integer", "minimum": 0}
+    ),
+    _parameter(
+        "Content-Encoding", "header", "How the body is compressed.", {"type": "string", "enum": ENCODINGS}
+    ),
+)
 
 
 def _success(operation: Operation) -> Json:
     if operation.replies:
-        return {"description": "The answer.", "content": _json(operation.replies, many=operation.many)}
-    return {"description": "The answer.", "content": {operation.media_type: {"schema": {"type": "string"}}}}
+        content = _json(operation.replies, many=operation.many) | _binary(operation)
+        return {"description": "The answer.", "content": content}
+    kind = "object" if operation.media_type == "application/json" else "string"
+    return {"description": "The answer.", "content": {operation.media_type: {"schema": {"type": kind}}}}
+
+
+def _binary(operation: Operation) -> Json:
+    """Describe JSON with tensors behind it."""
+    return {BINARY: {"schema": {}}} if operation.binary else {}
 
 
 def _errors(operation: Operation) -> Json:

@@ -42,6 +42,7 @@ class Operation:
         replies: what it may answer with status 200; empty where that is no JSON.
         many: whether it answers with an array of them.
         scope: that a key must have, where the server asks for keys; None for what needs none.
+        binary: whether tensors may stand in binary behind the JSON, of what it takes and of what it answers.
         errors: what else it may answer.
         media_type: of what it answers.
     """
@@ -58,6 +59,7 @@ class Operation:
     many: bool = False
     # Without a default: nobody opens an operation by forgetting it.
     scope: Scope | None = field(kw_only=True)
+    binary: bool = False
 
 
 def model_paths(face: str) -> tuple[str, str]:

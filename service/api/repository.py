@@ -1,6 +1,7 @@
 """The model repository extension of the Open Inference Protocol, /v2/repository."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Annotated, Literal, Protocol, TypeVar
 
@@ -19,6 +20,9 @@ Body = TypeVar("Body", bound=Struct)
 
 _MODEL = "/v2/repository/models/{model}"
 _ERRORS = (*MODEL_ERRORS, InvalidInput, TooLarge)
+
+# What some servers take a model from: this one has its folder.
+_OVERRIDES = re.compile(r"config$|file:")
 
 
 class IndexBody(Struct):
@@ -39,7 +43,13 @@ class IndexLine(Struct):
 class LoadBody(Struct):
     """How to load or unload."""
 
-    parameters: Parameters | None = None
+    parameters: (
+        Annotated[
+            Parameters,
+            Meta(extra_json_schema={"propertyNames": {"not": {"pattern": f"^({_OVERRIDES.pattern})"}}}),
+        ]
+        | None
+    ) = None
 
 
 class Changed(Struct):
@@ -114,7 +124,7 @@ class RepositoryFace:
         """Answer POST …/load."""
         body = await self._body(request, LoadBody)
         for name in body.parameters or ():
-            if name == "config" or name.startswith("file:"):
+            if _OVERRIDES.match(name):
                 raise InvalidInput(f"parameters.{name[:40]}: a model is loaded as it lies in the repository")
         return await self._changed(request, self._changes.reload)
 
@@ -132,7 +142,7 @@ class RepositoryFace:
     async def _body(self, request: Request, kind: type[Body]) -> Body:
         """Read a body; some clients send an empty one."""
         body = await read_body(request, self._max_body_bytes)
-        return decode(body, kind) if body.strip() else kind()
+        return decode(body, kind) if body else kind()
 
 
 def _line(status: Status) -> IndexLine:

@@ -4,17 +4,28 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
+from service.predictor.predictor import MAX_ERROR, MIN_ERROR, MIN_SAMPLES
 from service.uncertainty.sequential import DEFAULT_ERROR
 
 Numbers = list[float]
 
+# Limits that the predictor holds, in its own words: here they are only told.
+AT_LEAST_TWO = {"minimum": MIN_SAMPLES}
+SEEDS = {"minimum": 0, "maximum": 2**64 - 1}
 
+_ROWS = {"type": "array", "minItems": 1}
+_ROW = {"anyOf": [{"type": "array"}, {"type": "number"}]}
 Inputs = Annotated[
     Raw,
     Meta(
         description="An array of rows, each of the model's input shape; for a model of several inputs, an "
         "object of such arrays by their names.",
-        extra_json_schema={"oneOf": [{"type": "array", "items": {}}, {"type": "object"}]},
+        extra_json_schema={
+            "oneOf": [
+                _ROWS | {"items": _ROW},
+                {"type": "object", "minProperties": 1, "additionalProperties": _ROWS},
+            ]
+        },
     ),
 ]
 
@@ -28,11 +39,16 @@ class PredictBody(Struct, forbid_unknown_fields=True):
 class AdaptiveSamples(Struct, forbid_unknown_fields=True):
     """As many samples as a row's flag needs."""
 
-    min: Annotated[int, Meta(description="The fewest, from 2.")]
-    max: Annotated[int, Meta(description="The most, up to the model's max_samples.")]
+    min: Annotated[int, Meta(description="The fewest, from 2.", extra_json_schema=AT_LEAST_TWO)]
+    max: Annotated[
+        int, Meta(description="The most, up to the model's max_samples.", extra_json_schema=AT_LEAST_TWO)
+    ]
     error: Annotated[
         float,
-        Meta(description="Probability of a settled flag that endless samples would turn, 1e-6 to 0.25."),
+        Meta(
+            description="Probability of a settled flag that endless samples would turn, 1e-6 to 0.25.",
+            extra_json_schema={"minimum": MIN_ERROR, "maximum": MAX_ERROR},
+        ),
     ] = DEFAULT_ERROR
 
 
@@ -42,7 +58,7 @@ class UncertaintyBody(Struct, forbid_unknown_fields=True):
     inputs: Inputs
     samples: (
         Annotated[
-            int | AdaptiveSamples | Literal["exact"],
+            Annotated[int, Meta(extra_json_schema=AT_LEAST_TWO)] | AdaptiveSamples | Literal["exact"],
             Meta(
                 description="How many, from 2 to the model's max_samples; or as many as each row needs; or "
                 '"exact", for mean and variance in closed form, where the model\'s `sampling.exact` is true.'
@@ -51,7 +67,13 @@ class UncertaintyBody(Struct, forbid_unknown_fields=True):
         | UnsetType
     ) = UNSET
     seed: (
-        Annotated[int, Meta(description="Which thinned networks, 0 to 2**64 - 1; null for fresh ones.")]
+        Annotated[
+            int,
+            Meta(
+                description="Which thinned networks, 0 to 2**64 - 1; null for fresh ones.",
+                extra_json_schema=SEEDS,
+            ),
+        ]
         | UnsetType
         | None
     ) = UNSET
@@ -61,7 +83,7 @@ class UncertaintyBody(Struct, forbid_unknown_fields=True):
     ) = UNSET
     include: Annotated[
         list[Literal["samples", "quantiles"]],
-        Meta(description="What to give besides: raw samples, quantiles."),
+        Meta(description="What to give besides: raw samples, quantiles; exact answers have none."),
     ] = []
     review: Annotated[bool, Meta(description="No effect yet: there is no review queue.")] | UnsetType = UNSET
 
