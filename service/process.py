@@ -8,6 +8,7 @@ import torch
 from service.sampling.memory import keep_freed_memory
 
 _SWITCH_SECONDS = 0.0005
+_COLLECT_EVERY = (50_000, 20, 100)  # objects, young collections, middle ones
 
 
 def prepare_process(threads: int) -> None:
@@ -20,6 +21,8 @@ def prepare_process(threads: int) -> None:
     torch.set_num_threads(threads)
     # The thread that answers waits for the one that computes, ten times as long by Python's default.
     sys.setswitchinterval(_SWITCH_SECONDS)
+    # A body of a million rows is a million lists: by Python's default collecting takes most of its reading.
+    gc.set_threshold(*_COLLECT_EVERY)
 
 
 def keep_what_is_loaded() -> None:
