@@ -2,8 +2,11 @@
 
 import asyncio
 import logging
+import os
 import signal
 import socket
+import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import FrameType
@@ -13,6 +16,8 @@ import uvicorn
 from starlette.applications import Starlette
 
 from service.api.application import api
+from service.api.connections import ConnectionLimits, connection_class
+from service.api.receiving import BodyLimits
 from service.errors import UnsureError
 from service.predictor.catalogue import Catalogue
 from service.predictor.execution import Execution
@@ -24,6 +29,10 @@ from service.settings import Settings
 from service.telemetry.metrics import Telemetry
 
 log = logging.getLogger("unsure")
+
+_LEAVING_SECONDS = 2.0  # to answer what was cut off when its time was over
+
+_OTHER_FILES = 128  # that a process has open beside its connections: weights, libraries, the loop's own
 
 
 class StartError(UnsureError):
@@ -57,7 +66,7 @@ def build(settings: Settings) -> Starlette:
         await scheduler.drain()
         await asyncio.wait([loading])
 
-    application = api(predictor, catalogue, telemetry, settings.max_body_bytes, lifespan)
+    application = api(predictor, catalogue, telemetry, _body_limits(settings), lifespan)
     application.state.close = catalogue.close
     return application
 
@@ -71,13 +80,18 @@ def serve(settings: Settings) -> None:
     keep_freed_memory()
     application = build(settings)
     config = uvicorn.Config(
-        application, log_config=None, access_log=False, timeout_graceful_shutdown=settings.drain_seconds
+        application,
+        http=connection_class(_connection_limits(settings)),
+        ws="none",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=settings.drain_seconds,
     )
     with _listening(settings.host, settings.port) as listener:
         host, port = listener.getsockname()[:2]
         name = f"[{host}]" if ":" in host else host
         log.info("listening on http://%s:%d, documentation at /docs", name, port)
-        Server(config, application.state.close).run(sockets=[listener])
+        Server(config, application.state.close, settings.drain_seconds).run(sockets=[listener])
 
 
 class Server(uvicorn.Server):
@@ -86,19 +100,35 @@ class Server(uvicorn.Server):
     Args:
         config: of uvicorn.
         close: says that it is stopping.
+        drain_seconds: how long accepted requests may take then.
     """
 
-    def __init__(self, config: uvicorn.Config, close: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, close: Callable[[], None], drain_seconds: float) -> None:
         super().__init__(config)
         self._close = close
+        self._last_resort = threading.Timer(drain_seconds + _LEAVING_SECONDS, _leave)
+        self._last_resort.daemon = True
         # When uvicorn is done, it sends itself the signal again; by default that would be the exit status.
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, self.handle_exit)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop on a signal."""
+        if not self.should_exit:
+            self._last_resort.start()
         self._close()
         super().handle_exit(sig, frame)
+
+
+def _leave() -> None:
+    """End the process whatever it does: the last resort, and the one place that does not clean up.
+
+    A thread within a model's pass cannot be stopped from outside, and Python waits for threads at its end.
+    By now every caller has been answered: accepted requests are cut off with 503 when their time is over.
+    """
+    log.critical("what still runs does not end; the process ends without it")
+    logging.shutdown()
+    os._exit(0)
 
 
 def _tell_loaded(loading: asyncio.Task[None]) -> None:
@@ -127,6 +157,38 @@ def _limits(settings: Settings) -> Limits:
         batch_seconds=settings.batch_seconds,
         batch_rows=settings.max_batch_rows,
     )
+
+
+def _body_limits(settings: Settings) -> BodyLimits:
+    return BodyLimits(settings.max_body_bytes, settings.max_receiving_bytes, settings.body_seconds)
+
+
+def _connection_limits(settings: Settings) -> ConnectionLimits:
+    return ConnectionLimits(
+        connections=_that_fit(settings.max_connections),
+        head_bytes=settings.max_head_bytes,
+        head_seconds=settings.head_seconds,
+        answer_seconds=settings.body_seconds,
+    )
+
+
+def _that_fit(connections: int) -> int:
+    """Tell how many connections the process may have, after asking for as many files as it is allowed."""
+    if sys.platform == "win32":
+        return connections
+    import resource  # there is none on Windows
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = resource.RLIM_INFINITY
+    wanted = connections + _OTHER_FILES
+    if soft != unlimited and soft < wanted:
+        soft = wanted if hard == unlimited else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft == unlimited or soft >= wanted:
+        return connections
+    fit = max(1, soft - _OTHER_FILES)
+    log.warning("the process may open %d files: %d connections are let in, not %d", soft, fit, connections)
+    return fit
 
 
 def _device(name: str) -> str:

@@ -20,6 +20,7 @@ from service.api.inference_protocol import ProtocolFace
 from service.api.native import NativeFace
 from service.api.observed import Observer
 from service.api.operational import OperationalFace
+from service.api.receiving import BodyLimits, Receiving
 from service.api.repository import RepositoryFace
 from service.errors import DeadlineExceeded, ModelError, NotFound, RequestError, Unavailable
 from service.predictor.catalogue import Catalogue
@@ -32,7 +33,7 @@ Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
 
 def api(
-    predictor: Predictor, catalogue: Catalogue, telemetry: Telemetry, max_body_bytes: int, lifespan: Lifespan
+    predictor: Predictor, catalogue: Catalogue, telemetry: Telemetry, bodies: BodyLimits, lifespan: Lifespan
 ) -> Starlette:
     """Build the application.
 
@@ -40,19 +41,19 @@ def api(
         predictor: answers questions.
         catalogue: knows the models.
         telemetry: counts.
-        max_body_bytes: the largest body of a request.
+        bodies: what the bodies of requests may take.
         lifespan: surrounds serving.
     """
     observer = Observer(catalogue, telemetry)
-    operations = NativeFace(predictor, catalogue, observer, max_body_bytes).operations()
-    operations += ProtocolFace(predictor, catalogue, observer, max_body_bytes).operations()
-    operations += RepositoryFace(catalogue, max_body_bytes).operations()
+    operations = NativeFace(predictor, catalogue, observer, bodies.bytes).operations()
+    operations += ProtocolFace(predictor, catalogue, observer, bodies.bytes).operations()
+    operations += RepositoryFace(catalogue, bodies.bytes).operations()
     operational = OperationalFace(telemetry, operations)
     operations += operational.operations()
     routes = [Route(one.path, one.handler, methods=[one.method]) for one in operations]
     application = Starlette(
         routes=[*routes, Route("/", operational.home)],
-        middleware=[Middleware(Envelope)],
+        middleware=[Middleware(Envelope), Middleware(Receiving, bodies)],
         exception_handlers={RequestError: _failure, HTTPException: _failure},
         lifespan=lifespan,
     )
