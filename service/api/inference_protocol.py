@@ -144,7 +144,7 @@ class ProtocolFace:
 
     async def live(self, _request: Request) -> Response:
         """Answer GET /v2/health/live."""
-        return reply(Health(live=True, ready=self._catalogue.ready))
+        return reply(Health(live=True, ready=self._catalogue.ready and self._predictor.alive))
 
     async def ready(self, _request: Request) -> Response:
         """Answer GET /v2/health/ready."""
@@ -152,6 +152,8 @@ class ProtocolFace:
             raise Unavailable(
                 "the server is stopping" if self._catalogue.closed else "the models are still loading"
             )
+        if not self._predictor.alive:
+            raise Unavailable("the thread that computes has died and is started anew")
         return reply(Health(live=True, ready=True))
 
     async def model(self, request: Request) -> Response:

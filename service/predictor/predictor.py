@@ -57,6 +57,11 @@ class Predictor:
         self._telemetry = telemetry
         self._max_sample_values = max_sample_values
 
+    @property
+    def alive(self) -> bool:
+        """Whether questions are computed, and not only taken."""
+        return self._scheduler.alive
+
     async def predict(self, question: Question, model: ServedModel | None = None) -> PredictionAnswer:
         """Answer with the whole network, nothing dropped.
 

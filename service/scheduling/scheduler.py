@@ -120,6 +120,8 @@ class Scheduler:
     def _admit(self, job: Job) -> None:
         if self._closed:
             raise Unavailable("the server is shutting down")
+        if not self.alive:
+            raise Unavailable("the thread that computes has died and is started anew; ask again")
         self._check("rows", job.rows, self._pending_rows, self._limits.pending_rows)
         self._check("row samples", job.cost, self._pending_cost, self._limits.pending_cost)
         self._pending_rows += job.rows

@@ -32,12 +32,13 @@ class Worker:
         self._changed = threading.Condition()
         self._running: Sequence[Job] = ()
         self._closed = False
+        self._broken = False
         self._thread = self._started()
 
     @property
     def alive(self) -> bool:
         """Whether it takes jobs."""
-        return self._thread.is_alive()
+        return self._thread.is_alive() and not self._broken
 
     def add(self, job: Job) -> None:
         """Let a job wait for its turn."""
@@ -68,10 +69,14 @@ class Worker:
                 pass
         except BaseException as cause:  # a model that ends its thread must not end the server's
             log.critical("the compute thread died, and is started anew", exc_info=cause)
-            self._deliver(self._abandoned())
-            with self._changed:
-                if not self._closed:
-                    self._thread = self._started()
+            self._broken = True
+            lost = self._abandoned()
+            try:
+                # Should the system have no thread to give, it stays broken, and the server is not ready.
+                self._thread = self._started()
+                self._broken = False
+            finally:
+                self._deliver(lost)
 
     def _took_a_turn(self) -> bool:
         """Run the next batch, and forget it: while the thread waits, it must hold no model."""

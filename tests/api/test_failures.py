@@ -14,8 +14,10 @@ from starlette.testclient import TestClient
 from service.api.failures import FAILURES
 from service.predictor.catalogue import Catalogue
 from service.predictor.served_model import ServedModel
+from service.scheduling.worker import Worker
 
 ROW = [0.5, -1.0, 2.0, 0.0, 1.5, -0.5]
+FAR = [1000.0, *ROW[1:]]  # the first feature is above 100, which some networks do not stand
 PREDICT = "/v1/models/small/predict"
 UNCERTAINTY = "/v1/models/small/uncertainty"
 
@@ -268,6 +270,37 @@ def test_a_loading_server_is_503(
         assert client.post("/v1/models/first/predict", json={"inputs": [ROW]}).status_code == 200
     finally:
         go.set()
+
+
+def test_a_server_whose_compute_thread_died_is_not_ready_until_it_is_started_again(
+    repository: Repository, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everybody who waited hears; the thread is started anew when the test lets it."""
+    repository.add(factory="leaving_when_run")
+    client = serve()
+    start, restarting, go = Worker._started, threading.Event(), threading.Event()
+
+    def held(worker: Worker) -> threading.Thread:
+        restarting.set()
+        assert go.wait(30)
+        return start(worker)
+
+    monkeypatch.setattr(Worker, "_started", held)
+    answers: list[Any] = []
+    dying = threading.Thread(target=lambda: answers.append(client.post(PREDICT, json={"inputs": [FAR]})))
+    dying.start()
+    assert restarting.wait(30)
+    try:
+        assert_failed(client.get("/v2/health/ready"), 503, "unavailable", "the thread that computes has died")
+        assert client.get("/v2/health/live").json() == {"live": True, "ready": False}
+        refused = client.post(PREDICT, json={"inputs": [ROW]})
+        assert_failed(refused, 503, "unavailable", "the thread that computes has died")
+    finally:
+        go.set()
+        dying.join()
+    assert_failed(answers[0], 503, "unavailable", "the server lost what it was computing; ask again")
+    assert client.get("/v2/health/ready").status_code == 200
+    assert client.post(PREDICT, json={"inputs": [ROW]}).status_code == 200
 
 
 def test_a_stopping_server_is_503(repository: Repository, serve: Serve) -> None:
