@@ -157,7 +157,7 @@ def test_told_to_stop_under_load_it_answers_what_it_accepted(server: Process) ->
 
 
 def test_a_model_that_hangs_keeps_nobody_waiting_and_the_server_from_nothing(repository: Repository) -> None:
-    """Whoever waits is told by the deadline, or when the time to stop is over; the process ends in any case."""
+    """Who waits is told by the deadline, or when the time to stop is over; the process ends in any case."""
     repository.add()
     repository.add("hanging", factory="hanging")
     with (
