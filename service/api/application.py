@@ -77,11 +77,11 @@ class Envelope:
             await self._app(scope, receive, exchange.send)
         except ClientDisconnect:
             log.debug("request %s: the client left before its body was here", exchange.request_id)
-        except asyncio.CancelledError:  # the server stops, and the time for accepted requests is over
-            if exchange.begun:
-                raise
-            stopped = Unavailable("the server stopped before the answer was ready; ask another, or again")
-            await failed(stopped, exchange.request_id)(scope, receive, exchange.send)
+        except asyncio.CancelledError:
+            # The client left, and nothing reaches it; or the time for accepted requests is over.
+            if not exchange.begun:
+                stopped = Unavailable("the server stopped before the answer was ready; ask another, or again")
+                await failed(stopped, exchange.request_id)(scope, receive, exchange.send)
         except Exception:
             log.exception("request %s failed: %s %s", exchange.request_id, scope["method"], scope["path"])
             if not exchange.begun:

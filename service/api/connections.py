@@ -3,8 +3,10 @@
 import asyncio
 import logging
 import uuid
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import partial
+from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
@@ -13,6 +15,8 @@ from service.api.failures import failed
 from service.errors import InvalidInput, RequestError, Unavailable
 
 log = logging.getLogger("unsure")
+
+Application = Callable[..., Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ class Connection(HttpToolsProtocol):
 
     _head_timer: asyncio.TimerHandle | None = None
     _answer_timer: asyncio.TimerHandle | None = None
+    _task: "asyncio.Task[None] | None" = None
     _fault: InvalidInput | None = None
     _aside_bytes = 0  # since a message began, or its body last grew
 
@@ -70,12 +75,15 @@ class Connection(HttpToolsProtocol):
             self._refuse(Unavailable("the server has as many connections as it takes; try again in a moment"))
             return
         super().connection_made(transport)
+        self.app = partial(self._answered, self.app)
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget a client."""
+        """Forget a client, and what it waits for."""
         self._end_timers()
         super().connection_lost(exc)
+        if self._task is not None:
+            self._task.cancel()
 
     def data_received(self, data: bytes) -> None:
         """Read on; cut off a head without an end, or wait for it only so long."""
@@ -138,6 +146,13 @@ class Connection(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's words are not ours
         """Answer what is no request in the shape of every error."""
         self._refuse(self._fault or InvalidInput("the request is not HTTP/1.1 as it should be; send it anew"))
+
+    async def _answered(self, app: Application, *exchange: Any) -> None:
+        self._task = asyncio.current_task()
+        try:
+            await app(*exchange)
+        finally:
+            self._task = None
 
     @property
     def _answering(self) -> bool:

@@ -58,9 +58,9 @@ class Predictor:
         self._max_sample_values = max_sample_values
 
     @property
-    def alive(self) -> bool:
-        """Whether questions are computed, and not only taken."""
-        return self._scheduler.alive
+    def trouble(self) -> str | None:
+        """Why nothing is computed; None where all is well."""
+        return self._scheduler.trouble
 
     async def predict(self, question: Question, model: ServedModel | None = None) -> PredictionAnswer:
         """Answer with the whole network, nothing dropped.

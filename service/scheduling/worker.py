@@ -31,6 +31,7 @@ class Worker:
         self._deliver = deliver
         self._changed = threading.Condition()
         self._running: Sequence[Job] = ()
+        self._begun: float | None = None
         self._closed = False
         self._broken = False
         self._thread = self._started()
@@ -39,6 +40,12 @@ class Worker:
     def alive(self) -> bool:
         """Whether it takes jobs."""
         return self._thread.is_alive() and not self._broken
+
+    @property
+    def batch_seconds(self) -> float:
+        """How long the batch has run that runs now; 0 for none."""
+        begun = self._begun
+        return 0.0 if begun is None else monotonic() - begun
 
     def add(self, job: Job) -> None:
         """Let a job wait for its turn."""
@@ -95,13 +102,13 @@ class Worker:
             return batch
 
     def _run(self, batch: Batch) -> Finished:
-        start = monotonic()
+        start = self._begun = monotonic()
         for job in batch.jobs:
             job.started = job.started or start
         errors = self._outcomes(batch)
         with self._changed:
             self._queue.ran(batch, monotonic() - start)
-            self._running = ()
+            self._running, self._begun = (), None
             done = [job for job in batch.jobs if job in errors or job.exhausted or job.caller.left]
             for job in done:
                 self._queue.discard(job)
@@ -122,5 +129,5 @@ class Worker:
     def _abandoned(self) -> Finished:
         with self._changed:
             jobs = {*self._running, *self._queue.clear()}
-            self._running = ()
+            self._running, self._begun = (), None
         return [(job, Unavailable("the server lost what it was computing; ask again")) for job in jobs]

@@ -1,5 +1,6 @@
 """What a client may hold open: connections, heads, bodies and answers that do not come or are not taken."""
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
@@ -7,12 +8,14 @@ from dataclasses import replace
 import httpx
 import pytest
 from errors_on_the_wire import assert_failed
+from held import Held
 from repositories import Repository
 from servers import listening
 from wires import asked, head, wired
 
 from service.api.connections import ConnectionLimits, connection_class
 from service.app import build
+from service.predictor.catalogue import Catalogue
 from service.settings import Settings
 
 ROW = [0.5, -1.0, 2.0, 0.0, 1.5, -0.5]
@@ -175,6 +178,53 @@ def test_an_answer_that_is_not_taken_ends_its_connection(start: Start) -> None:
         deaf.send(head("/openapi.json", method="GET") * 200)
         assert deaf.socket.recv(8) == b"HTTP/1.1"
         while _status(address) != 200:
+            pass
+
+
+def test_who_leaves_is_not_computed_for(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind a request that is held until the one who left is forgotten."""
+    held = Held(monkeypatch)
+    with start(PATIENT) as address, wired(address) as first, wired(address) as leaving:
+        first.send(GOOD)
+        assert held.begun.wait(30)
+        leaving.send(asked(PREDICT, {"inputs": [ROW] * 50}))
+        _wait_for(address, "unsure_pending_rows 51.0")
+        leaving.socket.close()
+        _wait_for(address, "unsure_pending_rows 1.0")
+        _wait_for(address, 'unsure_requests_total{code="499"')
+        held.open.set()
+        assert first.answer().status_code == 200
+    assert held.rows == [1]
+
+
+def test_a_load_whose_client_left_is_ended_before_the_next(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go, entered = threading.Event(), threading.Event(), []
+
+    def reload(_catalogue: Catalogue, name: str) -> None:
+        entered.append(name)
+        begun.set()
+        assert go.wait(30)
+
+    monkeypatch.setattr(Catalogue, "reload", reload)
+    load = head("/v2/repository/models/small/load", 0)
+    with start(PATIENT) as address, wired(address) as next_one:
+        with wired(address) as leaving:
+            leaving.send(load)
+            assert begun.wait(30)
+        next_one.send(load)
+        for _ in range(30):
+            _wait_for(address, "unsure_pending_rows")
+        assert len(entered) == 1
+        go.set()
+        assert next_one.answer().status_code == 200
+        assert len(entered) == 2
+
+
+def _wait_for(address: str, line: str) -> None:
+    with httpx.Client(base_url=f"http://{address}") as client:
+        while line not in client.get("/metrics").text:
             pass
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from errors_on_the_wire import assert_failed
+from held import Held
 from repositories import Repository
 from servers import Serve
 from starlette.testclient import TestClient
@@ -191,21 +192,6 @@ def test_what_is_no_probability_is_500_and_rounding_is_none(repository: Reposito
     for path in (PREDICT, UNCERTAINTY):
         answer = client.post(path, json={"inputs": [ROW, [1000.0, *ROW[1:]]]})
         assert_failed(answer, 500, "model_error", "the model gave no probabilities for row 1")
-
-
-class Held:
-    """A model whose predictions wait to be let through."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.begun, self.open = threading.Event(), threading.Event()
-        predict = ServedModel.predict
-
-        def held(model: ServedModel, inputs: Any) -> Any:
-            self.begun.set()
-            assert self.open.wait(30)
-            return predict(model, inputs)
-
-        monkeypatch.setattr(ServedModel, "predict", held)
 
 
 def in_background(client: TestClient, rows: int, answers: list[Any]) -> threading.Thread:

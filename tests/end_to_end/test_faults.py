@@ -157,11 +157,11 @@ def test_told_to_stop_under_load_it_answers_what_it_accepted(server: Process) ->
 
 
 def test_a_model_that_hangs_keeps_nobody_waiting_and_the_server_from_nothing(repository: Repository) -> None:
-    """Who waits is told by the deadline, or when the time to stop is over; the process ends in any case."""
+    """Its request and those behind it are told by the deadline, later ones at once, as readiness is."""
     repository.add()
     repository.add("hanging", factory="hanging")
     with (
-        served(repository.path, DEADLINE_SECONDS=3, DRAIN_SECONDS=1) as server,
+        served(repository.path, DEADLINE_SECONDS=2, DRAIN_SECONDS=1) as server,
         ThreadPoolExecutor(5) as pool,
     ):
 
@@ -173,14 +173,30 @@ def test_a_model_that_hangs_keeps_nobody_waiting_and_the_server_from_nothing(rep
             pass
         behind = [pool.submit(ask, name, ROW) for name in ("small", "hanging", "small")]
         for answer in (hanging, *behind):
-            assert_failed(answer.result(), 504, "deadline_exceeded", "no answer within 3 s")
-        last = pool.submit(ask, "small", ROW)
-        while server.pending_rows() < 2:
+            assert_failed(answer.result(), 504, "deadline_exceeded", "no answer within 2 s")
+        while (ready := server.client.get("/v2/health/ready")).status_code == 200:
             pass
+        for refused in (ready, ask("small", ROW)):
+            assert_failed(refused, 503, "unavailable", "a model does not come to an end")
         server.tell(signal.SIGTERM)
-        assert_failed(last.result(), 503, "unavailable", "the server stopped before the answer was ready")
         assert server.ended() == 0
         assert "what still runs does not end" in server.log.read_text()
+
+
+def test_who_waits_when_the_time_to_stop_is_over_gets_503(repository: Repository) -> None:
+    """Also behind a model that hangs; the process ends though its thread does not."""
+    repository.add("hanging", factory="hanging")
+    with served(repository.path, DRAIN_SECONDS=1) as server, ThreadPoolExecutor(2) as pool:
+        path = "/v1/models/hanging/predict"
+        waiting = [pool.submit(server.client.post, path, json={"inputs": [row]}) for row in (FAR, ROW)]
+        while server.pending_rows() < 1:
+            pass
+        server.tell(signal.SIGTERM)
+        for answer in waiting:
+            told = answer.result()
+            if told.status_code != 200:  # the good row may have come before the other
+                assert_failed(told, 503, "unavailable", "the server stopped before the answer was ready")
+        assert server.ended() == 0
 
 
 def test_killed_under_load_it_serves_the_same_again(repository: Repository) -> None:

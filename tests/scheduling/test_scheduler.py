@@ -204,7 +204,7 @@ def test_the_time_to_return_follows_the_work(monkeypatch: pytest.MonkeyPatch) ->
         return device(parts)
 
     async def test() -> None:
-        scheduler = Scheduler(slow, LIMITS)
+        scheduler = Scheduler(slow, replace(LIMITS, deadline_seconds=60))
         for _ in range(40):
             await scheduler.run([lot(rows=5)])
         async with occupied(scheduler, device, rows=8):
@@ -333,6 +333,28 @@ def test_where_no_thread_can_be_started_callers_still_hear(monkeypatch: pytest.M
         with pytest.raises(Unavailable, match="lost"):
             await scheduler.run([lot(SystemExit(3))])
         assert not scheduler.alive
+        await scheduler.drain()
+
+    run(test)
+
+
+def test_a_batch_that_nobody_waits_for_any_more_is_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock of our own: the deadline is 5 s, and a second more is patience."""
+    now = [0.0]
+    monkeypatch.setattr("service.scheduling.worker.monotonic", lambda: now[0])
+
+    async def test() -> None:
+        device = Device()
+        scheduler = Scheduler(device, LIMITS)
+        async with occupied(scheduler, device):
+            now[0] = 5.9
+            assert scheduler.trouble is None
+            now[0] = 6.1
+            assert "does not come to an end" in str(scheduler.trouble)
+            with pytest.raises(Unavailable, match="does not come to an end"):
+                await scheduler.run([lot("refused")])
+        assert scheduler.trouble is None
+        assert (await scheduler.run([lot("after")])).results == [("after", 1)]
         await scheduler.drain()
 
     run(test)
