@@ -6,7 +6,7 @@ RIVALS := benchmarks/.rivals
 MARKER = $(UNSURE_REPOSITORY)/.training-demos
 
 .DEFAULT_GOAL := help
-.PHONY: help serve train-demos test check format reference bench-engine bench-rivals bench-adaptive clean
+.PHONY: help serve train-demos test check format reference bench-engine bench-rivals bench-adaptive soak clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ bench-rivals: $(RIVALS)/installed ## measure it against other libraries, in an e
 
 bench-adaptive: .venv/installed ## measure how many samples adaptive sampling takes
 	@$(BIN)/python benchmarks/adaptive.py
+
+soak: .venv/installed ## half an hour of mixed load: memory, files, threads, and every answer compared
+	@$(BIN)/python benchmarks/soak.py
 
 clean: ## remove the environment and every cache; models stay
 	rm -rf .venv $(RIVALS) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -15,7 +15,7 @@ import pytest
 from errors_on_the_wire import assert_failed
 from processes import Process, served
 from repositories import Repository
-from wires import asked, head, wired
+from wires import asked, head, until, wired
 
 pytestmark = pytest.mark.end_to_end
 
@@ -142,8 +142,7 @@ def test_told_to_stop_under_load_it_answers_what_it_accepted(server: Process) ->
         callers = [threading.Thread(target=ask) for _ in range(20)]
         for caller in callers:
             caller.start()
-        while server.pending_rows() < 100 * (20 - len(answers)):
-            pass
+        until(lambda: server.pending_rows() >= 100 * (20 - len(answers)))
         assert len(answers) < 20, "the requests are too short to be stopped among them"
         server.tell(signal.SIGTERM)
         assert server.ended() == 0
@@ -169,14 +168,12 @@ def test_a_model_that_hangs_keeps_nobody_waiting_and_the_server_from_nothing(rep
             return server.client.post(f"/v1/models/{model}/predict", json={"inputs": [row]})
 
         hanging = pool.submit(ask, "hanging", FAR)
-        while server.pending_rows() < 1:
-            pass
+        until(lambda: server.pending_rows() >= 1)
         behind = [pool.submit(ask, name, ROW) for name in ("small", "hanging", "small")]
         for answer in (hanging, *behind):
             assert_failed(answer.result(), 504, "deadline_exceeded", "no answer within 2 s")
-        while (ready := server.client.get("/v2/health/ready")).status_code == 200:
-            pass
-        for refused in (ready, ask("small", ROW)):
+        until(lambda: server.client.get("/v2/health/ready").status_code != 200)
+        for refused in (server.client.get("/v2/health/ready"), ask("small", ROW)):
             assert_failed(refused, 503, "unavailable", "a model does not come to an end")
         server.tell(signal.SIGTERM)
         assert server.ended() == 0
@@ -189,8 +186,7 @@ def test_who_waits_when_the_time_to_stop_is_over_gets_503(repository: Repository
     with served(repository.path, DRAIN_SECONDS=1) as server, ThreadPoolExecutor(2) as pool:
         path = "/v1/models/hanging/predict"
         waiting = [pool.submit(server.client.post, path, json={"inputs": [row]}) for row in (FAR, ROW)]
-        while server.pending_rows() < 1:
-            pass
+        until(lambda: server.pending_rows() >= 1)
         server.tell(signal.SIGTERM)
         for answer in waiting:
             told = answer.result()
@@ -208,8 +204,7 @@ def test_killed_under_load_it_serves_the_same_again(repository: Repository) -> N
         with ThreadPoolExecutor(4) as pool:
             for _ in range(4):
                 pool.submit(_ask_until, stop, server)
-            while server.pending_rows() < 1:
-                pass
+            until(lambda: server.pending_rows() >= 1)
             server.tell(signal.SIGKILL)
             assert server.ended() == -signal.SIGKILL
             stop.set()
