@@ -1,5 +1,6 @@
 """What a client may hold open: connections, heads, bodies and answers that do not come or are not taken."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -149,6 +150,20 @@ def test_bodies_on_their_way_have_room_for_so_many_bytes(start: Start) -> None:
         with wired(address) as third:
             third.send(head(PREDICT, len(body)), body[:-10], body[-10:])
             assert third.answer().status_code == 400
+
+
+def test_a_body_that_is_whole_is_not_on_its_way(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While its rows are computed there is room for others."""
+    held = Held(monkeypatch)
+    body = json.dumps({"inputs": [ROW]}).encode().ljust(600_000)
+    with start(PATIENT, max_receiving_bytes=500_000) as address, wired(address) as first:
+        first.send(head(PREDICT, len(body)), body)
+        assert held.begun.wait(30)
+        with wired(address) as second:
+            second.send(head(PREDICT, len(body)), b" " * len(body))
+            assert_failed(second.answer(), 400, "invalid_input", "the body is empty")
+        held.open.set()
+        assert first.answer().status_code == 200
 
 
 def test_more_connections_than_may_be_are_503_with_one_line_in_the_log(
