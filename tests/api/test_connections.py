@@ -1,6 +1,7 @@
 """What a client may hold open: connections, heads, bodies and answers that do not come or are not taken."""
 
 import json
+import resource
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -16,7 +17,7 @@ from servers import listening
 from wires import Wire, asked, head, until, wired
 
 from service.api.connections import ConnectionLimits, connection_class
-from service.app import build
+from service.app import _that_fit, build
 from service.predictor.catalogue import Catalogue
 from service.settings import Settings
 
@@ -181,6 +182,32 @@ def test_more_connections_than_may_be_are_503_with_one_line_in_the_log(
         until(lambda: _status(address) == 200)
         wires[1].send(GOOD)
         assert wires[1].answer().status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("files", "fit", "asked_for"),
+    [
+        ((20_000, 20_000), 2048, []),
+        ((resource.RLIM_INFINITY, resource.RLIM_INFINITY), 2048, []),
+        ((1024, 65_536), 2048, [(2176, 65_536)]),
+        ((256, resource.RLIM_INFINITY), 2048, [(2176, resource.RLIM_INFINITY)]),
+        ((256, 1024), 896, [(1024, 1024)]),
+    ],
+)
+def test_connections_are_as_many_as_the_process_may_open_files_for(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    files: tuple[int, int],
+    fit: int,
+    asked_for: list[tuple[int, int]],
+) -> None:
+    """It asks for more where it may, and tells where that is not enough."""
+    given: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _kind: files)
+    monkeypatch.setattr(resource, "setrlimit", lambda _kind, limits: given.append(limits))
+    assert _that_fit(2048) == fit
+    assert given == asked_for
+    assert ("896 connections are let in, not 2048" in caplog.text) == (fit == 896)
 
 
 def test_an_answer_that_is_not_taken_ends_its_connection(start: Start) -> None:
