@@ -7,7 +7,7 @@ SERVERS := benchmarks/.servers
 MARKER = $(UNSURE_REPOSITORY)/.training-demos
 
 .DEFAULT_GOAL := help
-.PHONY: help serve train-demos test check format reference bench-engine bench-rivals bench-serving bench-adaptive clean
+.PHONY: help serve train-demos test check format reference bench-engine bench-rivals bench-serving bench-adaptive soak clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ bench-serving: .venv/installed $(SERVERS)/installed ## measure the server under 
 
 bench-adaptive: .venv/installed ## measure how many samples adaptive sampling takes
 	@$(BIN)/python benchmarks/adaptive.py
+
+soak: .venv/installed ## half an hour of mixed load: memory, files, threads, and every answer compared
+	@$(BIN)/python benchmarks/soak.py
 
 clean: ## remove the environment and every cache; models stay
 	rm -rf .venv $(RIVALS) $(SERVERS) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

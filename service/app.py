@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from service.access.ring import KeyRing
 from service.api.application import api
 from service.api.guard import Guard
+from service.api.receiving import BodyLimits
 from service.errors import KeysError, StartError
 from service.fleet.link import Link, Membership
 from service.predictor.catalogue import Catalogue
@@ -75,7 +76,7 @@ def build(
         await asyncio.wait([loading])
 
     application = api(
-        predictor, catalogue, link or changes, telemetry, guard, settings.max_body_bytes, lifespan
+        predictor, catalogue, link or changes, telemetry, guard, _body_limits(settings), lifespan
     )
     application.state.close = catalogue.close
     return application
@@ -149,6 +150,10 @@ def _limits(settings: Settings) -> Limits:
         batch_seconds=settings.batch_seconds,
         batch_rows=settings.max_batch_rows,
     )
+
+
+def _body_limits(settings: Settings) -> BodyLimits:
+    return BodyLimits(settings.max_body_bytes, settings.max_receiving_bytes, settings.body_seconds)
 
 
 def _device(name: str) -> str:

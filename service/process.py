@@ -1,12 +1,16 @@
 """What a serving process sets for itself, once."""
 
 import gc
+import logging
 import sys
 
 import torch
 
 from service.sampling.memory import keep_freed_memory
 
+log = logging.getLogger("unsure")
+
+_OTHER_FILES = 128  # open beside connections: weights, libraries, the loop's own
 _SWITCH_SECONDS = 0.0005
 _COLLECT_EVERY = (50_000, 20, 100)  # objects, young collections, middle ones
 
@@ -33,3 +37,22 @@ def keep_what_is_loaded() -> None:
     gc.unfreeze()
     gc.collect()
     gc.freeze()
+
+
+def connections_that_fit(connections: int) -> int:
+    """Tell how many connections the process may have, after asking for as many files as it is allowed."""
+    if sys.platform == "win32":
+        return connections
+    import resource  # there is none on Windows
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = resource.RLIM_INFINITY
+    wanted = connections + _OTHER_FILES
+    if soft != unlimited and soft < wanted:
+        soft = wanted if hard == unlimited else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft == unlimited or soft >= wanted:
+        return connections
+    fit = max(1, soft - _OTHER_FILES)
+    log.warning("the process may open %d files: %d connections are let in, not %d", soft, fit, connections)
+    return fit

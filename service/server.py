@@ -4,27 +4,31 @@ import logging
 import os
 import signal
 import socket
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
-from service.api.malformed_http import HttpProtocol
+from service.api.connections import ConnectionLimits, connection_class
 from service.app import build
 from service.errors import UnsureError
 from service.fleet.link import Membership
 from service.fleet.supervisor import Supervisor
 from service.listener import listening
 from service.logs import start_logging
-from service.process import keep_what_is_loaded, prepare_process
+from service.process import connections_that_fit, keep_what_is_loaded, prepare_process
 from service.settings import Settings
 from service.telemetry.shared import shared_metrics
 
 log = logging.getLogger("unsure")
+
+_LEAVING_SECONDS = 2.0  # to answer what was cut off when its time was over
 
 
 def serve(settings: Settings) -> None:
@@ -81,29 +85,34 @@ def _tell(listener: socket.socket) -> None:
 
 def _run(application: Starlette, settings: Settings, listener: socket.socket) -> None:
     prepare_process(settings.threads or _share_of_cores(settings.workers))
-    config = server_config(application, settings.drain_seconds)
-    Server(config, application.state.close).run(sockets=[listener])
-
-
-def server_config(application: ASGIApp, drain_seconds: int) -> uvicorn.Config:
-    """Say how an application is served over HTTP.
-
-    Args:
-        application: of `build`.
-        drain_seconds: how long accepted requests may take once the server is told to stop.
-    """
-    return uvicorn.Config(
-        application,
-        http=HttpProtocol,
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=drain_seconds,
-    )
+    config = server_config(application, settings)
+    Server(config, application.state.close, settings.drain_seconds).run(sockets=[listener])
 
 
 def _share_of_cores(processes: int) -> int:
     return max(1, len(os.sched_getaffinity(0)) // processes)
+
+
+def server_config(application: ASGIApp, settings: Settings, **others: Any) -> uvicorn.Config:
+    """Say how an application is served over HTTP; `others` are uvicorn's, instead of ours."""
+    ours: dict[str, Any] = {
+        "http": connection_class(_connection_limits(settings)),
+        "ws": "none",  # what is upgraded would go round the limits
+        "log_config": None,
+        "access_log": False,
+        "proxy_headers": False,
+        "timeout_graceful_shutdown": settings.drain_seconds,
+    }
+    return uvicorn.Config(application, **(ours | others))
+
+
+def _connection_limits(settings: Settings) -> ConnectionLimits:
+    return ConnectionLimits(
+        connections=connections_that_fit(settings.max_connections),
+        head_bytes=settings.max_head_bytes,
+        head_seconds=settings.head_seconds,
+        answer_seconds=settings.body_seconds,
+    )
 
 
 class Server(uvicorn.Server):
@@ -112,16 +121,32 @@ class Server(uvicorn.Server):
     Args:
         config: of uvicorn.
         close: says that it is stopping.
+        drain_seconds: how long accepted requests may take then.
     """
 
-    def __init__(self, config: uvicorn.Config, close: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, close: Callable[[], None], drain_seconds: float) -> None:
         super().__init__(config)
         self._close = close
+        self._last_resort = threading.Timer(drain_seconds + _LEAVING_SECONDS, _leave)
+        self._last_resort.daemon = True
         # When uvicorn is done, it sends itself the signal again; by default that would be the exit status.
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, self.handle_exit)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop on a signal."""
+        if not self.should_exit:
+            self._last_resort.start()
         self._close()
         super().handle_exit(sig, frame)
+
+
+def _leave() -> None:
+    """End the process whatever it does: the last resort, and the one place that does not clean up.
+
+    A thread within a model's pass cannot be stopped from outside, and Python waits for threads at its end.
+    By now every caller has been answered: accepted requests are cut off with 503 when their time is over.
+    """
+    log.critical("what still runs does not end; the process ends without it")
+    logging.shutdown()
+    os._exit(0)

@@ -79,6 +79,22 @@ class Settings:
         float, Described("About how long rows that run together may take, before others have a turn.", 0.001)
     ] = 0.05
     max_body_bytes: Annotated[int, Described("Largest body of a request.", 1)] = 16_000_000
+    max_receiving_bytes: Annotated[
+        int, Described("Bytes of bodies that may be on their way at one time; more are answered 429.", 1)
+    ] = 256_000_000
+    max_head_bytes: Annotated[
+        int, Described("Largest head of a request: its first line and its headers.", 256)
+    ] = 32_768
+    max_connections: Annotated[
+        int, Described("Connections that may be open at one time; more are answered 503.", 1)
+    ] = 2048
+    head_seconds: Annotated[
+        float,
+        Described("How long a request's head may take to arrive; then its connection is closed.", 0.001),
+    ] = 10.0
+    body_seconds: Annotated[
+        float, Described("How long a body may take to arrive, and an answer to be taken.", 0.001)
+    ] = 30.0
     max_sample_values: Annotated[
         int,
         Described("Most numbers behind one answer's raw samples or quantiles: rows × samples × outputs.", 1),

@@ -21,6 +21,7 @@ from service.api.inference_protocol import ProtocolFace
 from service.api.native import NativeFace
 from service.api.observed import Observer
 from service.api.operational import OperationalFace
+from service.api.receiving import BodyLimits, Receiving
 from service.api.repository import Changes, RepositoryFace
 from service.errors import DeadlineExceeded, ModelError, NotFound, RequestError, Unavailable
 from service.predictor.catalogue import Catalogue
@@ -38,7 +39,7 @@ def api(
     changes: Changes,
     telemetry: Telemetry,
     guard: Guard,
-    max_body_bytes: int,
+    bodies: BodyLimits,
     lifespan: Lifespan,
 ) -> Starlette:
     """Build the application.
@@ -49,19 +50,19 @@ def api(
         changes: loads and unloads them.
         telemetry: counts.
         guard: asks for keys.
-        max_body_bytes: the largest body of a request.
+        bodies: what the bodies of requests may take.
         lifespan: surrounds serving.
     """
     observer = Observer(catalogue, telemetry)
-    operations = NativeFace(predictor, catalogue, observer, max_body_bytes).operations()
-    operations += ProtocolFace(predictor, catalogue, observer, max_body_bytes).operations()
-    operations += RepositoryFace(catalogue, changes, max_body_bytes).operations()
+    operations = NativeFace(predictor, catalogue, observer, bodies.bytes).operations()
+    operations += ProtocolFace(predictor, catalogue, observer, bodies.bytes).operations()
+    operations += RepositoryFace(catalogue, changes, bodies.bytes).operations()
     operational = OperationalFace(telemetry, operations, guard)
     operations += operational.operations()
     routes = [Route(one.path, one.handler, methods=[one.method]) for one in map(guard.guarded, operations)]
     application = Starlette(
         routes=[*routes, Route("/", guard.handler(operational.home, None))],
-        middleware=[Middleware(Envelope)],
+        middleware=[Middleware(Envelope), Middleware(Receiving, bodies)],
         exception_handlers={RequestError: _failure, HTTPException: _failure},
         lifespan=lifespan,
     )
@@ -85,11 +86,11 @@ class Envelope:
             await self._app(scope, receive, exchange.send)
         except ClientDisconnect:
             log.debug("request %s: the client left before its body was here", exchange.request_id)
-        except asyncio.CancelledError:  # the server stops, and the time for accepted requests is over
-            if exchange.begun:
-                raise
-            stopped = Unavailable("the server stopped before the answer was ready; ask another, or again")
-            await failed(stopped, exchange.request_id)(scope, receive, exchange.send)
+        except asyncio.CancelledError:
+            # The client left, and nothing reaches it; or the time for accepted requests is over.
+            if not exchange.begun:
+                stopped = Unavailable("the server stopped before the answer was ready; ask another, or again")
+                await failed(stopped, exchange.request_id)(scope, receive, exchange.send)
         except Exception:
             log.exception("request %s failed: %s %s", exchange.request_id, scope["method"], scope["path"])
             if not exchange.begun:

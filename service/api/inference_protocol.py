@@ -158,7 +158,7 @@ class ProtocolFace:
 
     async def live(self, _request: Request) -> Response:
         """Answer GET /v2/health/live."""
-        return reply(Health(live=True, ready=self._catalogue.ready))
+        return reply(Health(live=True, ready=self._catalogue.ready and not self._predictor.trouble))
 
     async def ready(self, _request: Request) -> Response:
         """Answer GET /v2/health/ready."""
@@ -166,6 +166,8 @@ class ProtocolFace:
             raise Unavailable(
                 "the server is stopping" if self._catalogue.closed else "the models are still loading"
             )
+        if self._predictor.trouble:
+            raise Unavailable(self._predictor.trouble)
         return reply(Health(live=True, ready=True))
 
     async def model(self, request: Request) -> Response:

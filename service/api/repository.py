@@ -134,10 +134,14 @@ class RepositoryFace:
         return await self._changed(request, self._changes.unload)
 
     async def _changed(self, request: Request, change: Callable[[str], None]) -> Response:
+        # What has begun cannot be broken off: the next one waits for it though its client has left.
+        await asyncio.shield(asyncio.create_task(self._in_turn(change, request.path_params["model"])))
+        return reply(Changed())
+
+    async def _in_turn(self, change: Callable[[str], None], name: str) -> None:
         # One at a time, and those that wait take no thread: others need the threads too.
         async with self._changing:
-            await asyncio.to_thread(change, request.path_params["model"])
-        return reply(Changed())
+            await asyncio.to_thread(change, name)
 
     async def _body(self, request: Request, kind: type[Body]) -> Body:
         """Read a body; some clients send an empty one."""

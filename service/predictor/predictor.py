@@ -57,6 +57,11 @@ class Predictor:
         self._telemetry = telemetry
         self._max_sample_values = max_sample_values
 
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing is computed; None where all is well."""
+        return self._scheduler.trouble
+
     async def predict(self, question: Question, model: ServedModel | None = None) -> PredictionAnswer:
         """Answer with the whole network, nothing dropped.
 

@@ -13,6 +13,8 @@ from service.scheduling.lots import Caller, Lot, Runner
 from service.scheduling.queue import FairQueue, Job
 from service.scheduling.worker import Finished, Worker
 
+_PATIENCE_SECONDS = 1.0  # with a batch that ends just after its deadline
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -80,8 +82,18 @@ class Scheduler:
 
     @property
     def alive(self) -> bool:
-        """Whether what is admitted will run."""
+        """Whether there is a thread that computes."""
         return self._worker.alive
+
+    @property
+    def trouble(self) -> str | None:
+        """Why what is admitted would not run; None where it will."""
+        if not self.alive:
+            return "the thread that computes has died and is started anew; ask again"
+        # Whoever waited for such a batch has been told that the deadline passed.
+        if self._worker.batch_seconds > self._limits.deadline_seconds + _PATIENCE_SECONDS:
+            return "a model does not come to an end with what nobody waits for any more; ask another server"
+        return None
 
     async def run(self, lots: Sequence[Lot], timeout_seconds: float | None = None) -> Done:
         """Wait for lots to run.
@@ -124,6 +136,8 @@ class Scheduler:
     def _admit(self, job: Job) -> None:
         if self._closed:
             raise Unavailable("the server is shutting down")
+        if self.trouble:
+            raise Unavailable(self.trouble)
         self._check("rows", job.rows, self._pending_rows, self._limits.pending_rows)
         self._check("row samples", job.cost, self._pending_cost, self._limits.pending_cost)
         self._pending_rows += job.rows

@@ -31,13 +31,21 @@ class Worker:
         self._deliver = deliver
         self._changed = threading.Condition()
         self._running: Sequence[Job] = ()
+        self._begun: float | None = None
         self._closed = False
+        self._broken = False
         self._thread = self._started()
 
     @property
     def alive(self) -> bool:
         """Whether it takes jobs."""
-        return self._thread.is_alive()
+        return self._thread.is_alive() and not self._broken
+
+    @property
+    def batch_seconds(self) -> float:
+        """How long the batch has run that runs now; 0 for none."""
+        begun = self._begun
+        return 0.0 if begun is None else monotonic() - begun
 
     def add(self, job: Job) -> None:
         """Let a job wait for its turn."""
@@ -68,10 +76,14 @@ class Worker:
                 pass
         except BaseException as cause:  # a model that ends its thread must not end the server's
             log.critical("the compute thread died, and is started anew", exc_info=cause)
-            self._deliver(self._abandoned())
-            with self._changed:
-                if not self._closed:
-                    self._thread = self._started()
+            self._broken = True
+            lost = self._abandoned()
+            try:
+                # Should the system have no thread to give, it stays broken, and the server is not ready.
+                self._thread = self._started()
+                self._broken = False
+            finally:
+                self._deliver(lost)
 
     def _took_a_turn(self) -> bool:
         """Run the next batch, and forget it: while the thread waits, it must hold no model."""
@@ -90,13 +102,13 @@ class Worker:
             return batch
 
     def _run(self, batch: Batch) -> Finished:
-        start = monotonic()
+        start = self._begun = monotonic()
         for job in batch.jobs:
             job.started = job.started or start
         errors = self._outcomes(batch)
         with self._changed:
             self._queue.ran(batch, monotonic() - start)
-            self._running = ()
+            self._running, self._begun = (), None
             done = [job for job in batch.jobs if job in errors or job.exhausted or job.caller.left]
             for job in done:
                 self._queue.discard(job)
@@ -117,5 +129,5 @@ class Worker:
     def _abandoned(self) -> Finished:
         with self._changed:
             jobs = {*self._running, *self._queue.clear()}
-            self._running = ()
+            self._running, self._begun = (), None
         return [(job, Unavailable("the server lost what it was computing; ask again")) for job in jobs]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from errors_on_the_wire import assert_failed
+from held import Held
 from repositories import Repository
 from servers import Serve
 from starlette.testclient import TestClient
@@ -14,8 +15,10 @@ from starlette.testclient import TestClient
 from service.api.failures import FAILURES
 from service.predictor.catalogue import Catalogue
 from service.predictor.served_model import ServedModel
+from service.scheduling.worker import Worker
 
 ROW = [0.5, -1.0, 2.0, 0.0, 1.5, -0.5]
+FAR = [1000.0, *ROW[1:]]  # the first feature is above 100, which some networks do not stand
 PREDICT = "/v1/models/small/predict"
 UNCERTAINTY = "/v1/models/small/uncertainty"
 
@@ -191,21 +194,6 @@ def test_what_is_no_probability_is_500_and_rounding_is_none(repository: Reposito
         assert_failed(answer, 500, "model_error", "the model gave no probabilities for row 1")
 
 
-class Held:
-    """A model whose predictions wait to be let through."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.begun, self.open = threading.Event(), threading.Event()
-        predict = ServedModel.predict
-
-        def held(model: ServedModel, inputs: Any) -> Any:
-            self.begun.set()
-            assert self.open.wait(30)
-            return predict(model, inputs)
-
-        monkeypatch.setattr(ServedModel, "predict", held)
-
-
 def in_background(client: TestClient, rows: int, answers: list[Any]) -> threading.Thread:
     thread = threading.Thread(
         target=lambda: answers.append(client.post(PREDICT, json={"inputs": [ROW] * rows}))
@@ -268,6 +256,37 @@ def test_a_loading_server_is_503(
         assert client.post("/v1/models/first/predict", json={"inputs": [ROW]}).status_code == 200
     finally:
         go.set()
+
+
+def test_a_server_whose_compute_thread_died_is_not_ready_until_it_is_started_again(
+    repository: Repository, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everybody who waited hears; the thread is started anew when the test lets it."""
+    repository.add(factory="leaving_when_run")
+    client = serve()
+    start, restarting, go = Worker._started, threading.Event(), threading.Event()
+
+    def held(worker: Worker) -> threading.Thread:
+        restarting.set()
+        assert go.wait(30)
+        return start(worker)
+
+    monkeypatch.setattr(Worker, "_started", held)
+    answers: list[Any] = []
+    dying = threading.Thread(target=lambda: answers.append(client.post(PREDICT, json={"inputs": [FAR]})))
+    dying.start()
+    assert restarting.wait(30)
+    try:
+        assert_failed(client.get("/v2/health/ready"), 503, "unavailable", "the thread that computes has died")
+        assert client.get("/v2/health/live").json() == {"live": True, "ready": False}
+        refused = client.post(PREDICT, json={"inputs": [ROW]})
+        assert_failed(refused, 503, "unavailable", "the thread that computes has died")
+    finally:
+        go.set()
+        dying.join()
+    assert_failed(answers[0], 503, "unavailable", "the server lost what it was computing; ask again")
+    assert client.get("/v2/health/ready").status_code == 200
+    assert client.post(PREDICT, json={"inputs": [ROW]}).status_code == 200
 
 
 def test_a_stopping_server_is_503(repository: Repository, serve: Serve) -> None:

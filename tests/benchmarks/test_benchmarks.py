@@ -68,10 +68,35 @@ def test_the_table_of_serving_is_that_of_the_page() -> None:
     assert all(_positive(cell) for row in rows for cell in row[3:7])
 
 
+def test_a_soak_finds_no_wrong_answer_and_its_table_is_that_of_the_page() -> None:
+    head, rows = table("soak.py", "--seconds", "20")
+    assert f"| {' | '.join(head)} |" in PAGE
+    figures = dict(rows)
+    assert int(figures["answers compared"]) > 0
+    assert figures["wrong"] == "0"
+    assert all(f"| {name} |" in PAGE for name in figures if not name.startswith("requests, 5"))
+
+
+def test_a_soak_tells_what_has_grown_and_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    soak = importlib.import_module("soak")
+    steady = [soak.Usage(float(second), 100.0, 10, 5) for second in range(60)]
+    growing = [soak.Usage(float(second), 100.0 + 2 * second, 10 + second, 5 + second) for second in range(60)]
+    assert soak.Growth.of(steady).complaints() == []
+    told = soak.Growth.of(growing)
+    assert round(told.megabytes_per_hour) == 7200
+    assert [complaint.split()[0] for complaint in told.complaints()] == ["memory", "open", "threads"]
+    questions = importlib.import_module("questions")
+    answer = {"request_id": "a", "mean": [0.25, 0.5], "flag": True, "samples": 16}
+    assert questions.alike(answer | {"request_id": "b", "mean": [0.25, 0.5 + 1e-7]}, answer)
+    for wrong in ({"mean": [0.25, 0.5001]}, {"mean": [0.25]}, {"flag": False}, {"samples": 17}, {"more": 1}):
+        assert not questions.alike(answer | wrong, answer)
+
+
 def test_what_the_page_makes_there_is() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     named = set(re.findall(r"\bmake ([a-z-]+)", PAGE))
-    assert {"bench-engine", "bench-rivals", "bench-serving", "bench-adaptive"} <= named <= targets
+    assert {"bench-engine", "bench-rivals", "bench-serving", "bench-adaptive", "soak"} <= named <= targets
 
 
 def test_the_engine_samples_every_mechanism(rivals: ModuleType) -> None:

@@ -12,6 +12,7 @@ import pytest
 from service.errors import DeadlineExceeded, Overloaded, TooLarge, Unavailable
 from service.scheduling.lots import Lot, Part
 from service.scheduling.scheduler import Limits, Scheduler
+from service.scheduling.worker import Worker
 
 LIMITS = Limits(pending_rows=10, pending_cost=100, deadline_seconds=5, batch_seconds=10, batch_rows=8)
 
@@ -203,7 +204,7 @@ def test_the_time_to_return_follows_the_work(monkeypatch: pytest.MonkeyPatch) ->
         return device(parts)
 
     async def test() -> None:
-        scheduler = Scheduler(slow, LIMITS)
+        scheduler = Scheduler(slow, replace(LIMITS, deadline_seconds=60))
         for _ in range(40):
             await scheduler.run([lot(rows=5)])
         async with occupied(scheduler, device, rows=8):
@@ -290,6 +291,71 @@ def test_a_thread_that_dies_tells_everybody_and_is_started_again() -> None:
         assert scheduler.pending_rows == 0
         await scheduler.drain()
         assert not scheduler.alive
+
+    run(test)
+
+
+def test_without_a_thread_nothing_is_admitted_and_who_waits_hears(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is started anew when the test lets it: nobody is kept waiting for a thread that is not there."""
+    start, restarting, go = Worker._started, threading.Event(), threading.Event()
+
+    def held(worker: Worker) -> threading.Thread:
+        restarting.set()
+        assert go.wait(20)
+        return start(worker)
+
+    async def test() -> None:
+        scheduler = Scheduler(Device(), LIMITS)
+        monkeypatch.setattr(Worker, "_started", held)
+        (dying,) = await waiting(scheduler, lot(SystemExit(3)))
+        assert await asyncio.to_thread(restarting.wait, 20)
+        assert not scheduler.alive
+        with pytest.raises(Unavailable, match="has died"):
+            await scheduler.run([lot("refused")])
+        go.set()
+        with pytest.raises(Unavailable, match="lost"):
+            await dying
+        assert scheduler.alive
+        assert (await scheduler.run([lot("after")])).results == [("after", 1)]
+        await scheduler.drain()
+
+    run(test)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_where_no_thread_can_be_started_callers_still_hear(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(_worker: Worker) -> threading.Thread:
+        raise RuntimeError("can't start new thread")
+
+    async def test() -> None:
+        scheduler = Scheduler(Device(), LIMITS)
+        monkeypatch.setattr(Worker, "_started", none)
+        with pytest.raises(Unavailable, match="lost"):
+            await scheduler.run([lot(SystemExit(3))])
+        assert not scheduler.alive
+        await scheduler.drain()
+
+    run(test)
+
+
+def test_a_batch_that_nobody_waits_for_any_more_is_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock of our own: the deadline is 5 s, and a second more is patience."""
+    now = [0.0]
+    monkeypatch.setattr("service.scheduling.worker.monotonic", lambda: now[0])
+
+    async def test() -> None:
+        device = Device()
+        scheduler = Scheduler(device, LIMITS)
+        async with occupied(scheduler, device):
+            now[0] = 5.9
+            assert scheduler.trouble is None
+            now[0] = 6.1
+            assert "does not come to an end" in str(scheduler.trouble)
+            with pytest.raises(Unavailable, match="does not come to an end"):
+                await scheduler.run([lot("refused")])
+        assert scheduler.trouble is None
+        assert (await scheduler.run([lot("after")])).results == [("after", 1)]
+        await scheduler.drain()
 
     run(test)
 
