@@ -11,7 +11,7 @@ from service.sampling.memory import keep_freed_memory
 log = logging.getLogger("unsure")
 
 _OTHER_FILES = 128  # open beside connections: weights, libraries, the loop's own
-_SWITCH_SECONDS = 0.0005
+_SWITCH_SECONDS = 0.0001
 _COLLECT_EVERY = (50_000, 20, 100)  # objects, young collections, middle ones
 
 

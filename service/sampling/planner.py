@@ -44,8 +44,19 @@ class PlanChoice:
     shares: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def ranking(self, rows: int) -> tuple[str, ...]:
-        """Give the plans for a number of rows, fastest first: as for the largest measured one not above."""
-        return self.by_rows[max(measured for measured in self.by_rows if measured <= max(rows, 1))]
+        """Give the plans for a number of rows, fastest first: between measured ones by a line."""
+        below = max(measured for measured in self.by_rows if measured <= max(rows, 1))
+        above = min((measured for measured in self.by_rows if measured > rows), default=below)
+        ranked = self.by_rows[below]
+        if rows <= below or above == below:
+            return ranked
+        share = (rows - below) / (above - below)
+        return tuple(sorted(ranked, key=lambda plan: self._between(plan, below, above, share)))
+
+    def _between(self, plan: str, below: int, above: int, share: float) -> float:
+        """Give the time at a share of the way between two numbers of rows; infinite if not measured."""
+        first, last = (self.seconds.get((plan, rows), inf) for rows in (below, above))
+        return first + share * (last - first) if last < inf else inf
 
 
 def choose_plans(

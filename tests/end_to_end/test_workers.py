@@ -1,0 +1,132 @@
+"""Several processes on one port: they answer alike, count and change together, and outlive each other."""
+
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from processes import Process, served
+from repositories import Repository
+
+pytestmark = pytest.mark.end_to_end
+
+WORKERS = 2
+ASKED = 40  # connections: that none of them meets one of two processes is less likely than 1 in 10¹¹
+ROW = [0.5, -1.0, 2.0, 0.0, 1.5, -0.5]
+SECONDS = 60  # for a process to start, on a machine that is busy
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    repository = Repository(tmp_path_factory.mktemp("workers") / "repository")
+    repository.add()
+    with served(repository.path, WORKERS=WORKERS) as process:
+        wait_until(lambda: len(listening(process)) == WORKERS)
+        yield process
+
+
+def wait_until(true: Any) -> None:
+    end = time.monotonic() + SECONDS
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def members(server: Process) -> list[int]:
+    """The numbers of the processes below the supervisor that serve, or are about to."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(path.read_text().rpartition(")")[2].split()[1])
+            command = (path.parent / "cmdline").read_bytes()
+        except OSError:  # it ended meanwhile
+            continue
+        if parent == server.pid and b"spawn_main" in command:
+            found.append(int(path.parent.name))
+    return found
+
+
+def listening(server: Process) -> list[str]:
+    """Lines of the log that tell that a process answers."""
+    return re.findall(r"process \d of \d answers", server.log.read_text())
+
+
+def ask(server: Process, path: str, body: Any) -> httpx.Response:
+    """Ask on a connection of its own, which the system gives to any of the processes."""
+    with httpx.Client(base_url=f"http://{server.address}", timeout=SECONDS) as client:
+        return client.post(path, json=body)
+
+
+def total(server: Process, name: str) -> float:
+    with httpx.Client(base_url=f"http://{server.address}", timeout=SECONDS) as client:
+        text = client.get("/metrics").text
+    return sum(float(value) for value in re.findall(rf"^{name}(?:{{.*}})? (.*)$", text, re.MULTILINE))
+
+
+def load(server: Process) -> httpx.Response:
+    return ask(server, "/v2/repository/models/small/load", {})
+
+
+def statuses(server: Process) -> set[int]:
+    return {ask(server, "/v1/models/small/predict", {"inputs": [ROW]}).status_code for _ in range(ASKED)}
+
+
+def test_all_answer_alike_and_count_together(server: Process) -> None:
+    before = total(server, "unsure_requests_total")
+    body = {"inputs": [ROW], "seed": 7}
+    answers = [ask(server, "/v1/models/small/uncertainty", body).json()["results"] for _ in range(ASKED)]
+    assert all(one == answers[0] for one in answers)
+    # Whichever process is asked, it tells of all.
+    assert [total(server, "unsure_requests_total") - before for _ in range(10)] == [ASKED] * 10
+    assert total(server, "unsure_pending_rows") == 0
+    assert total(server, "unsure_build_info") == 1
+
+
+def test_a_model_is_unloaded_and_loaded_in_all(server: Process) -> None:
+    assert total(server, "unsure_model_ready") == 1
+    assert ask(server, "/v2/repository/models/small/unload", {}).status_code == 200
+    assert statuses(server) == {503}
+    assert total(server, "unsure_model_ready") == 0
+    assert load(server).status_code == 200
+    assert statuses(server) == {200}
+    assert total(server, "unsure_model_ready") == 1
+
+
+def test_a_load_that_fails_is_told_and_changes_nothing_anywhere(server: Process) -> None:
+    manifest = Path(server.repository / "small" / "model.toml")
+    text = manifest.read_text()
+    manifest.write_text("what = ")
+    try:
+        assert load(server).status_code == 400
+        assert statuses(server) == {200}
+    finally:
+        manifest.write_text(text)
+        assert load(server).status_code == 200
+
+
+def test_another_takes_the_place_of_one_that_is_killed(server: Process) -> None:
+    """No count is lost, and what was unloaded stays so."""
+    assert ask(server, "/v2/repository/models/small/unload", {}).status_code == 200
+    before, told = total(server, "unsure_requests_total"), len(listening(server))
+    (killed, kept) = members(server)
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: len(listening(server)) > told)
+    assert len(members(server)) == WORKERS
+    assert kept in members(server)
+    assert statuses(server) == {503}
+    assert total(server, "unsure_requests_total") == before + ASKED
+    assert load(server).status_code == 200
+    assert statuses(server) == {200}
+
+
+def test_all_end_when_told_to(server: Process) -> None:
+    pids = members(server)
+    server.tell(signal.SIGTERM)
+    assert server.ended() == 0
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+    assert server.log.read_text().count("Application shutdown complete") >= WORKERS
