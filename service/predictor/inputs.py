@@ -2,6 +2,7 @@
 
 import json
 import re
+import struct
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from msgspec import Meta
 
 from service.errors import InvalidInput
 from service.predictor.given_tensors import GivenTensor, read_tensors
+from service.predictor.packing import packed
 from service.predictor.ranges import check_range
 from service.predictor.rows import Array, Rows
 from service.repository.manifest import InputSpec
@@ -107,6 +109,12 @@ class TensorReader:
             raise InvalidInput(f"{self._rows_must()}; row {number} has {_shape(values)}") from cause
 
     def _array(self, values: list[Any]) -> Array:
+        try:
+            return packed(values, self.spec.shape, self.spec.dtype)
+        except (ValueError, struct.error):  # open lengths, or a number that does not fit
+            return self._converted(values)
+
+    def _converted(self, values: list[Any]) -> Array:
         try:
             with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused as such
                 return np.array(values, dtype=_NUMPY[self.spec.dtype])

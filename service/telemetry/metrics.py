@@ -1,6 +1,7 @@
 """Every metric the server has."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -35,35 +36,46 @@ class Telemetry:
         # A second series for each, that nobody asks for.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus_client left it unannotated
         self.registry = registry = CollectorRegistry()
-        self._requests = Counter(
-            "unsure_requests_total",
-            "Inference requests answered, by status code; a model that does not exist counts as unknown.",
-            (*_MODE, "code"),
-            registry=registry,
+        # What every request counts finds its series in a dictionary, without the checks and the lock of labels().
+        self._requests = cache(
+            Counter(
+                "unsure_requests_total",
+                "Inference requests answered, by status code; a model that does not exist counts as unknown.",
+                (*_MODE, "code"),
+                registry=registry,
+            ).labels
         )
-        self._request_seconds = Histogram(
-            "unsure_request_duration_seconds",
-            "Inference requests, from their first byte to their answer.",
-            _MODE,
-            buckets=_SECONDS,
-            registry=registry,
+        self._request_seconds = cache(
+            Histogram(
+                "unsure_request_duration_seconds",
+                "Inference requests, from their first byte to their answer.",
+                _MODE,
+                buckets=_SECONDS,
+                registry=registry,
+            ).labels
         )
-        self._queue_seconds = Histogram(
-            "unsure_queue_duration_seconds",
-            "Waiting for the device.",
-            _MODE,
-            buckets=_SECONDS,
-            registry=registry,
+        self._queue_seconds = cache(
+            Histogram(
+                "unsure_queue_duration_seconds",
+                "Waiting for the device.",
+                _MODE,
+                buckets=_SECONDS,
+                registry=registry,
+            ).labels
         )
-        self._compute_seconds = Histogram(
-            "unsure_compute_duration_seconds",
-            "Running on the device: a batch of rows that ran together.",
-            _MODE,
-            buckets=_SECONDS,
-            registry=registry,
+        self._compute_seconds = cache(
+            Histogram(
+                "unsure_compute_duration_seconds",
+                "Running on the device: a batch of rows that ran together.",
+                _MODE,
+                buckets=_SECONDS,
+                registry=registry,
+            ).labels
         )
-        self._batch_rows = Histogram(
-            "unsure_batch_rows", "Rows that ran together.", _MODE, buckets=_ROWS, registry=registry
+        self._batch_rows = cache(
+            Histogram(
+                "unsure_batch_rows", "Rows that ran together.", _MODE, buckets=_ROWS, registry=registry
+            ).labels
         )
         self._pending_rows = Gauge(
             "unsure_pending_rows",
@@ -77,25 +89,31 @@ class Telemetry:
             ("reason",),
             registry=registry,
         )
-        self._rows = Counter("unsure_rows_total", "Rows answered.", _MODE, registry=registry)
-        self._samples = Counter(
-            "unsure_samples_total",
-            "Monte Carlo samples computed: rows times samples.",
-            _VERSION,
-            registry=registry,
+        self._rows = cache(Counter("unsure_rows_total", "Rows answered.", _MODE, registry=registry).labels)
+        self._samples = cache(
+            Counter(
+                "unsure_samples_total",
+                "Monte Carlo samples computed: rows times samples.",
+                _VERSION,
+                registry=registry,
+            ).labels
         )
-        self._low_confidence = Counter(
-            "unsure_low_confidence_total",
-            "Rows flagged.",
-            (*_VERSION, "reason"),
-            registry=registry,
+        self._low_confidence = cache(
+            Counter(
+                "unsure_low_confidence_total",
+                "Rows flagged.",
+                (*_VERSION, "reason"),
+                registry=registry,
+            ).labels
         )
-        self._score = Histogram(
-            "unsure_score",
-            "Scores that a policy compared with its threshold.",
-            _VERSION,
-            buckets=_SCORES,
-            registry=registry,
+        self._score = cache(
+            Histogram(
+                "unsure_score",
+                "Scores that a policy compared with its threshold.",
+                _VERSION,
+                buckets=_SCORES,
+                registry=registry,
+            ).labels
         )
         self._model_ready = Gauge(
             "unsure_model_ready",
@@ -133,8 +151,8 @@ class Telemetry:
 
     def answered(self, model: str, version: str, mode: str, code: int, seconds: float) -> None:
         """Count a request and its duration."""
-        self._requests.labels(model, version, mode, str(code)).inc()
-        self._request_seconds.labels(model, version, mode).observe(seconds)
+        self._requests(model, version, mode, str(code)).inc()
+        self._request_seconds(model, version, mode).observe(seconds)
 
     def rejected(self, reason: str) -> None:
         """Count a request that was turned away or given up."""
@@ -142,23 +160,23 @@ class Telemetry:
 
     def ran(self, model: str, version: str, mode: str, *, rows: int, queue_seconds: float) -> None:
         """Count a request that was computed."""
-        self._queue_seconds.labels(model, version, mode).observe(queue_seconds)
-        self._rows.labels(model, version, mode).inc(rows)
+        self._queue_seconds(model, version, mode).observe(queue_seconds)
+        self._rows(model, version, mode).inc(rows)
 
     def ran_together(self, model: str, version: str, mode: str, rows: int, seconds: float) -> None:
         """Count a batch that ran on the device, of one request or several."""
-        self._batch_rows.labels(model, version, mode).observe(rows)
-        self._compute_seconds.labels(model, version, mode).observe(seconds)
+        self._batch_rows(model, version, mode).observe(rows)
+        self._compute_seconds(model, version, mode).observe(seconds)
 
     def sampled(self, model: str, version: str, samples: int) -> None:
         """Count samples: rows times samples."""
-        self._samples.labels(model, version).inc(samples)
+        self._samples(model, version).inc(samples)
 
     def decided(self, model: str, version: str, score: float, reasons: Sequence[str]) -> None:
         """Count what a policy decided about one row."""
-        self._score.labels(model, version).observe(score)
+        self._score(model, version).observe(score)
         for reason in reasons:
-            self._low_confidence.labels(model, version, reason).inc()
+            self._low_confidence(model, version, reason).inc()
 
     def loaded(self, model: str, seconds: float) -> None:
         """Count a load of a version."""
