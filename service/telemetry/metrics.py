@@ -36,7 +36,7 @@ class Telemetry:
         # A second series for each, that nobody asks for.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus_client left it unannotated
         self.registry = registry = CollectorRegistry()
-        # What every request counts finds its series in a dictionary, without the checks and the lock of labels().
+        # What each request counts finds its series in a dictionary, without the checks of labels().
         self._requests = cache(
             Counter(
                 "unsure_requests_total",
