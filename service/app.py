@@ -20,22 +20,26 @@ from service.predictor.catalogue import Catalogue
 from service.predictor.execution import Execution
 from service.predictor.lanes import LaneRunner
 from service.predictor.predictor import Predictor
+from service.process import keep_what_is_loaded, let_go_of_what_is_replaced
 from service.scheduling.scheduler import Limits, Scheduler
 from service.settings import Settings
 from service.telemetry.metrics import Telemetry
 
 log = logging.getLogger("unsure")
 
+_LOOK_SECONDS = 1.0
+_LOOKS = 3  # in a row that find trouble: a thread that died is replaced at once
+
 
 def build(
-    settings: Settings, membership: Membership | None = None, changed: Callable[[], None] = lambda: None
+    settings: Settings, membership: Membership | None = None, *, owns_process: bool = False
 ) -> Starlette:
     """Join everything that serves; models are loaded once it runs.
 
     Args:
         settings: of the operator.
         membership: in a fleet of processes; None for a process on its own.
-        changed: called from a thread when models have come or gone.
+        owns_process: whether the process is there for this alone, and its garbage collected as suits it.
 
     Raises:
         StartError: the settings name something that is not there.
@@ -50,14 +54,13 @@ def build(
     catalogue = Catalogue(settings.repository, settings.allowed_factories, execution(settings), telemetry)
     predictor = Predictor(catalogue, scheduler, telemetry, settings.max_sample_values)
     guard = Guard(_ring(settings), telemetry, protect_all=settings.protect_all)
-    changes = _Changes(catalogue, changed)
+    changes = _Changes(catalogue, owns_process=owns_process)
     link = None if membership is None else _linked(changes, membership)
 
     def load() -> None:
-        catalogue.load()
-        for name in () if membership is None else membership.unloaded:
-            catalogue.unload(name)
-        changed()
+        catalogue.load(() if membership is None else membership.unloaded)
+        if owns_process:
+            keep_what_is_loaded()
         if link is not None:
             link.loaded()
 
@@ -67,10 +70,13 @@ def build(
         loading = asyncio.create_task(asyncio.to_thread(load))
         loading.add_done_callback(_tell_loaded)
         if membership is not None and membership.beside:
-            await asyncio.wait([loading])  # others answer meanwhile
+            await loading  # others answer meanwhile, and go on to if this fails
+        watching = asyncio.create_task(_end_in_trouble(scheduler)) if link is not None else None
         if link is not None:
             link.listen()
         yield
+        if watching is not None:
+            watching.cancel()
         catalogue.close()
         await scheduler.drain()
         await asyncio.wait([loading])
@@ -83,21 +89,24 @@ def build(
 
 
 class _Changes:
-    """Changes the models of a catalogue, and tells."""
+    """Changes the models of a catalogue, and lets go of what it replaces."""
 
-    def __init__(self, catalogue: Catalogue, changed: Callable[[], None]) -> None:
+    def __init__(self, catalogue: Catalogue, *, owns_process: bool) -> None:
         self._catalogue = catalogue
-        self._changed = changed
+        self._owns_process = owns_process
 
     def reload(self, model: str) -> None:
-        try:
-            self._catalogue.reload(model)
-        finally:
-            self._changed()
+        self._changed(lambda: self._catalogue.reload(model))
 
     def unload(self, model: str) -> None:
-        self._catalogue.unload(model)
-        self._changed()
+        self._changed(lambda: self._catalogue.unload(model))
+
+    def _changed(self, change: Callable[[], None]) -> None:
+        try:
+            change()
+        finally:
+            if self._owns_process:
+                let_go_of_what_is_replaced()
 
 
 def _linked(changes: _Changes, membership: Membership) -> Link:
@@ -108,6 +117,16 @@ def _linked(changes: _Changes, membership: Membership) -> Link:
         lambda action, model: actions[action](model),
         orphaned=lambda: os.kill(os.getpid(), signal.SIGTERM),
     )
+
+
+async def _end_in_trouble(scheduler: Scheduler) -> None:
+    """End one process of several whose model never comes back: another takes its place."""
+    in_trouble = 0
+    while in_trouble < _LOOKS:
+        await asyncio.sleep(_LOOK_SECONDS)
+        in_trouble = in_trouble + 1 if scheduler.trouble else 0
+    log.critical("this process ends, and another takes its place: %s", scheduler.trouble)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _tell_loaded(loading: asyncio.Task[None]) -> None:

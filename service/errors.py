@@ -18,7 +18,8 @@
     │   ├── FactoryError           the factory is not allowed, not there, or raised
     │   └── ModelRefused           the model cannot be served or sampled correctly
     ├── KeysError                  the file of keys cannot be read, written, or contradicts itself
-    └── StartError                 with these settings no server can start
+    ├── StartError                 with these settings no server can start
+    └── FleetError                 of several processes not even one could start
 
 Each text says what happened, the value, and the way out. Status codes belong to the API alone.
 """
@@ -148,6 +149,10 @@ class ModelRefused(LoadError):
 
 class KeysError(UnsureError):
     """The file of keys cannot be read or written, has an unknown key, or contradicts itself."""
+
+
+class FleetError(UnsureError):
+    """Of several processes not even one could start."""
 
 
 class StartError(UnsureError):

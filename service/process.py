@@ -30,13 +30,18 @@ def prepare_process(threads: int) -> None:
 
 
 def keep_what_is_loaded() -> None:
-    """Take all that there is now out of garbage collection, once what is garbage by now is gone.
+    """Take all that there is at the start out of garbage collection.
 
     A full collection walks torch and the models, a few hundred thousand objects, while requests wait.
     """
-    gc.unfreeze()
     gc.collect()
     gc.freeze()
+
+
+def let_go_of_what_is_replaced() -> None:
+    """Collect garbage everywhere, and go on so: what a request still holds of a model is garbage later."""
+    gc.unfreeze()
+    gc.collect()
 
 
 def connections_that_fit(connections: int) -> int:

@@ -5,11 +5,12 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import uvicorn
 from starlette.applications import Starlette
@@ -22,7 +23,8 @@ from service.fleet.link import Membership
 from service.fleet.supervisor import Supervisor
 from service.listener import listening
 from service.logs import start_logging
-from service.process import connections_that_fit, keep_what_is_loaded, prepare_process
+from service.process import connections_that_fit, prepare_process
+from service.sampling.compiled import COMPILING
 from service.settings import Settings
 from service.telemetry.shared import shared_metrics
 
@@ -42,7 +44,7 @@ def serve(settings: Settings) -> None:
     if settings.workers > 1:
         _serve_together(settings)
         return
-    application = build(settings, changed=keep_what_is_loaded)
+    application = build(settings, owns_process=True)
     with _listening(settings) as listener:
         _tell(listener)
         _run(application, settings, listener)
@@ -64,7 +66,7 @@ def serve_beside(
     start_logging(settings.log_level)
     log.debug("process %d of %d starts", number + 1, settings.workers)
     try:
-        application = build(settings, Membership(connection, beside, unloaded), keep_what_is_loaded)
+        application = build(settings, Membership(connection, beside, unloaded), owns_process=True)
         with _listening(settings, shared=True) as listener:
             _run(application, settings, listener)
     except UnsureError as cause:
@@ -127,26 +129,40 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, close: Callable[[], None], drain_seconds: float) -> None:
         super().__init__(config)
         self._close = close
-        self._last_resort = threading.Timer(drain_seconds + _LEAVING_SECONDS, _leave)
-        self._last_resort.daemon = True
+        self._stopping = threading.Event()
+        # Begun here: a signal may come while a lock is held that beginning a thread takes.
+        arguments = (self._stopping, drain_seconds + _LEAVING_SECONDS)
+        threading.Thread(target=_leave, args=arguments, name="last resort", daemon=True).start()
         # When uvicorn is done, it sends itself the signal again; by default that would be the exit status.
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, self.handle_exit)
 
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until told to stop."""
+        super().run(sockets)
+        if any(thread.name == COMPILING for thread in threading.enumerate()):
+            # A compiler in a thread aborts the process when the interpreter goes away under it.
+            _end()
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop on a signal."""
-        if not self.should_exit:
-            self._last_resort.start()
+        self._stopping.set()
         self._close()
         super().handle_exit(sig, frame)
 
 
-def _leave() -> None:
-    """End the process whatever it does: the last resort, and the one place that does not clean up.
+def _leave(stopping: threading.Event, seconds: float) -> None:
+    """End the process whatever it does: the last resort, which does not clean up.
 
     A thread within a model's pass cannot be stopped from outside, and Python waits for threads at its end.
     By now every caller has been answered: accepted requests are cut off with 503 when their time is over.
     """
+    stopping.wait()
+    time.sleep(seconds)
     log.critical("what still runs does not end; the process ends without it")
+    _end()
+
+
+def _end() -> NoReturn:
     logging.shutdown()
     os._exit(0)

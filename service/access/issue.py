@@ -32,7 +32,7 @@ def issue(path: Path, name: str, scopes: Iterable[Scope], expires: date | None =
     check_name(name)
     key = new_key()
     path = path.resolve()  # or a link to the file would be replaced, and not the file
-    before = read_text(path) if path.exists() else ""
+    before = _held(path)
     if any(known.name == name for known in parsed(before, path)):
         raise KeysError(
             f"the keys file {path} has a key of the name {name!r}; choose another, or delete that"
@@ -41,6 +41,15 @@ def issue(path: Path, name: str, scopes: Iterable[Scope], expires: date | None =
     parsed(after, path)  # an entry cannot be added to every file: `key = []` is not open to more
     _replace(path, after)
     return key
+
+
+def _held(path: Path) -> str:
+    try:
+        return read_text(path)
+    except KeysError as cause:
+        if isinstance(cause.__cause__, FileNotFoundError | NotADirectoryError):
+            return ""
+        raise
 
 
 def listed(path: Path) -> list[str]:

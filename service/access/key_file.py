@@ -42,9 +42,9 @@ def read_text(path: Path) -> str:
     Raises:
         KeysError: it cannot be read.
     """
-    if path.exists() and not path.is_file():  # to read a pipe is to wait for it
-        raise KeysError(f"the keys file {path} is not a file")
     try:
+        if path.exists() and not path.is_file():  # to read a pipe is to wait for it
+            raise KeysError(f"the keys file {path} is not a file")
         return path.read_text("utf-8")
     except OSError as cause:
         raise KeysError(f"the keys file {path} cannot be read: {cause.strerror}") from cause

@@ -66,6 +66,7 @@ class Connection(HttpToolsProtocol):
     _answer_timer: asyncio.TimerHandle | None = None
     _task: "asyncio.Task[None] | None" = None
     _fault: InvalidInput | None = None
+    _head_complete = False
     _aside_bytes = 0  # since a message began, or its body last grew
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
@@ -81,6 +82,7 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget a client, and what it waits for."""
         self._end_timers()
+        self.app = self.config.loaded_app  # or it and the connection would hold each other
         super().connection_lost(exc)
         if self._task is not None:
             self._task.cancel()
@@ -99,10 +101,17 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin a head."""
         self._aside_bytes = 0
+        self._head_complete = False
         super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; trailers are none: a proxy in front may have looked at headers alone."""
+        if not self._head_complete:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Begin a request."""
+        self._head_complete = True
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None

@@ -9,13 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
-from service.errors import Unavailable, UnsureError
+from service.errors import NotFound, Unavailable, UnsureError
 from service.fleet.messages import (
     Action,
     Asked,
-    Change,
-    Changed,
+    Executed,
     Loaded,
+    Order,
     Outcome,
     ToProcess,
     ToSupervisor,
@@ -45,6 +45,42 @@ class Membership:
     unloaded: Sequence[str] = ()
 
 
+class _Asking:
+    """A change that was asked for here.
+
+    Args:
+        action: what to do.
+        model: with which.
+
+    Attributes:
+        answer: that it is done, or why not.
+        failure: why this process, the first that is told, could not do it.
+    """
+
+    def __init__(self, action: Action, model: str) -> None:
+        self._action = action
+        self._model = model
+        self.answer: Future[None] = Future()
+        self.failure: UnsureError | None = None
+
+    def asks_for(self, order: Order) -> bool:
+        """Tell whether an order may come of it."""
+        return (order.action, order.model) == (self._action, self._model)
+
+    def settle(self, outcome: Outcome) -> None:
+        """Answer whoever waits."""
+        failure = self.failure
+        if failure is None and outcome.failed:
+            failure = Unavailable(
+                f"{outcome.failed} of {outcome.done + outcome.failed} processes could not {self._action} "
+                f"{self._model}; their log says why: {self._action} it again"
+            )
+        if failure is None:
+            self.answer.set_result(None)
+        else:
+            self.answer.set_exception(failure)
+
+
 class Link:
     """Connects a process with its supervisor, and so with its fellows.
 
@@ -60,8 +96,7 @@ class Link:
         self._orphaned = orphaned
         self._sending = threading.Lock()
         self._tickets = itertools.count()
-        self._waiting: dict[int, Future[Outcome]] = {}
-        self._failures: dict[tuple[Action, str], UnsureError] = {}
+        self._waiting: dict[int, _Asking] = {}
 
     def listen(self) -> None:
         """Do what the supervisor says, from a thread of its own."""
@@ -86,50 +121,47 @@ class Link:
         self._ask("unload", model)
 
     def _ask(self, action: Action, model: str) -> None:
+        asked = _Asking(action, model)
         ticket = next(self._tickets)
-        answer = self._waiting[ticket] = Future()
+        self._waiting[ticket] = asked
         try:
             self._send(Asked(ticket, action, model))
         except OSError as cause:
             raise Unavailable(_STOPPING) from cause
-        outcome = answer.result()
-        failure = self._failures.pop((action, model), None)
-        if failure is not None:
-            raise failure
-        if outcome.failed:
-            raise Unavailable(
-                f"{outcome.failed} of {outcome.done + outcome.failed} processes could not {action} {model}; "
-                f"their log says why: {action} it again"
-            )
+        asked.answer.result()
 
     def _listen(self) -> None:
         try:
             while True:
                 self._take(from_supervisor(self._connection))
         except (EOFError, OSError):
-            for answer in list(self._waiting.values()):
-                answer.set_exception(Unavailable(_STOPPING))
+            for asked in list(self._waiting.values()):
+                asked.answer.set_exception(Unavailable(_STOPPING))
             self._orphaned()
 
     def _take(self, message: ToProcess) -> None:
         if isinstance(message, Outcome):
-            self._waiting.pop(message.ticket).set_result(message)
+            self._waiting.pop(message.ticket).settle(message)
         else:
-            self._send(Changed(self._change(message)))
+            self._send(Executed(self._execute(message)))
 
-    def _change(self, change: Change) -> bool:
-        # Only the one who asked tells what failed, and it is the first that is told to make the change.
-        self._failures.pop((change.action, change.model), None)
+    def _execute(self, order: Order) -> bool:
+        asked = next((one for one in self._waiting.values() if one.asks_for(order)), None)
+        failure: UnsureError | None = None
         try:
-            self._apply(change.action, change.model)
-        except UnsureError as failure:
-            self._failures[change.action, change.model] = failure
-            log.warning("this process could not %s %s: %s", change.action, change.model, failure)
+            self._apply(order.action, order.model)
+        except UnsureError as cause:
+            failure = cause
         except Exception:
-            log.exception("this process could not %s %s", change.action, change.model)
-        else:
-            return True
-        return False
+            log.exception("this process could not %s %s", order.action, order.model)
+            return False
+        if asked is not None:
+            asked.failure = failure
+        elif isinstance(failure, NotFound) and order.action == "unload":
+            return True  # it is as out of service as can be
+        if failure is not None:
+            log.warning("this process could not %s %s: %s", order.action, order.model, failure)
+        return failure is None
 
     def _send(self, message: ToSupervisor) -> None:
         with self._sending:

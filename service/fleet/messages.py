@@ -9,7 +9,7 @@ Action = Literal["reload", "unload"]
 
 
 class Loaded(msgspec.Struct, tag=True, frozen=True):
-    """To the supervisor: all models are loaded, and requests are answered."""
+    """To the supervisor: all models are loaded."""
 
 
 class Asked(msgspec.Struct, tag=True, frozen=True):
@@ -26,7 +26,7 @@ class Asked(msgspec.Struct, tag=True, frozen=True):
     model: str
 
 
-class Change(msgspec.Struct, tag=True, frozen=True):
+class Order(msgspec.Struct, tag=True, frozen=True):
     """To a process: do this.
 
     Args:
@@ -38,7 +38,7 @@ class Change(msgspec.Struct, tag=True, frozen=True):
     model: str
 
 
-class Changed(msgspec.Struct, tag=True, frozen=True):
+class Executed(msgspec.Struct, tag=True, frozen=True):
     """To the supervisor: it was done, or not.
 
     Args:
@@ -62,8 +62,8 @@ class Outcome(msgspec.Struct, tag=True, frozen=True):
     failed: int
 
 
-ToSupervisor = Loaded | Asked | Changed
-ToProcess = Change | Outcome
+ToSupervisor = Loaded | Asked | Executed
+ToProcess = Order | Outcome
 
 _FROM_PROCESS: msgspec.json.Decoder[ToSupervisor] = msgspec.json.Decoder(ToSupervisor)
 _FROM_SUPERVISOR: msgspec.json.Decoder[ToProcess] = msgspec.json.Decoder(ToProcess)

@@ -13,8 +13,8 @@ from time import monotonic
 from types import FrameType
 from typing import Any
 
-from service.errors import UnsureError
-from service.fleet.messages import Asked, Change, Changed, Loaded, Outcome, from_process, send
+from service.errors import FleetError
+from service.fleet.messages import Asked, Executed, Loaded, Order, Outcome, from_process, send
 
 log = logging.getLogger("unsure")
 
@@ -22,10 +22,6 @@ _LOOK_SECONDS = 0.5  # between looks at what signals said
 _GRACE_SECONDS = 5  # beyond the time that a process takes to drain
 _STEADY_SECONDS = 60  # after which a death is not the same trouble as before
 _LONGEST_PAUSE_SECONDS = 30
-
-
-class FleetError(UnsureError):
-    """No process of the fleet could start."""
 
 
 Main = Callable[..., None]
@@ -129,23 +125,31 @@ class Supervisor:
         ours, theirs = self._context.Pipe()
         arguments = (theirs, number, not first, sorted(self._unloaded), self._argument)
         process = self._context.Process(target=self._main, args=arguments, name=f"unsure-{number}")
-        process.start()
-        theirs.close()
+        try:
+            process.start()
+        except OSError as cause:  # too many processes, or too little memory
+            log.error("process %d could not be started (%s): later again", number + 1, cause)  # noqa: TRY400
+            self._starts[number] = monotonic() + _LONGEST_PAUSE_SECONDS
+            return
+        finally:
+            theirs.close()
         self._members[number] = Member(number, process, ours, monotonic())
 
     def _hear(self, member: Member) -> None:
-        with suppress(EOFError, OSError):  # it is dead, which its sentinel tells too
+        try:
             message = from_process(member.connection)
-            if isinstance(message, Loaded):
-                self._loaded(member)
-            elif isinstance(message, Asked):
-                self._ask(member, message)
-            else:
-                self._changed(member, message)
+        except (EOFError, OSError):  # it is dead, which its sentinel tells too
+            return
+        if isinstance(message, Loaded):
+            self._loaded(member)
+        elif isinstance(message, Asked):
+            self._ask(member, message)
+        else:
+            self._executed(member, message)
 
     def _loaded(self, member: Member) -> None:
         self._answered = True
-        log.info("process %d of %d answers", member.number + 1, self._count)
+        log.info("process %d of %d has loaded", member.number + 1, self._count)
         missing = set(range(self._count)) - self._members.keys() - self._starts.keys()
         for number in missing:
             self._start(number)
@@ -166,27 +170,30 @@ class Supervisor:
 
     def _ask(self, member: Member, asked: Asked) -> None:
         # The one who asks is the first: where it fails, nobody else is told, and nothing has changed.
-        # One that is loading is told too, and hears it when it has loaded.
-        others = [one for one in self._members.values() if one is not member]
-        self._changes.append(_Change(member, asked, deque([member, *others])))
+        self._changes.append(_Change(member, asked, deque([member])))
         if len(self._changes) == 1:
             self._next()
 
-    def _changed(self, member: Member, changed: Changed) -> None:
+    def _executed(self, member: Member, executed: Executed) -> None:
         change = self._changes[0]
         if change.current is not member:
             return
-        change.outcomes.append(changed.done)
-        if not changed.done and len(change.outcomes) == 1:
-            change.left.clear()
+        change.outcomes.append(executed.done)
+        if executed.done and len(change.outcomes) == 1:
+            # Whoever starts from now on knows it; one that is loading hears it when it has loaded.
+            remember = self._unloaded.add if change.asked.action == "unload" else self._unloaded.discard
+            remember(change.asked.model)
+            change.left.extend(one for one in self._members.values() if one is not member)
         self._next()
 
     def _lost(self, member: Member) -> None:
         """Go on without a process: the one in its place reads the disk anew."""
-        for change in self._changes:
+        for change in list(self._changes):
             if member in change.left:
                 change.left.remove(member)
-        if self._changes and self._changes[0].current is member:
+            if change.asker is member and not change.outcomes:
+                change.left.clear()  # what may have ended the one who asked is not tried on the others
+        if self._changes and self._changes[0].current in (member, None):
             self._next()
 
     def _next(self) -> None:
@@ -195,19 +202,16 @@ class Supervisor:
             change = self._changes[0]
             if change.left:
                 change.current = change.left.popleft()
-                self._tell(change.current, Change(change.asked.action, change.asked.model))
+                self._tell(change.current, Order(change.asked.action, change.asked.model))
                 return
             self._changes.popleft()
             self._finish(change)
 
     def _finish(self, change: _Change) -> None:
         done = sum(change.outcomes)
-        if done:
-            forgotten = change.asked.action == "unload"
-            (self._unloaded.add if forgotten else self._unloaded.discard)(change.asked.model)
         self._tell(change.asker, Outcome(change.asked.ticket, done, len(change.outcomes) - done))
 
-    def _tell(self, member: Member, message: Change | Outcome) -> None:
+    def _tell(self, member: Member, message: Order | Outcome) -> None:
         with suppress(OSError):  # it is dead, which its sentinel tells
             send(member.connection, message)
 
@@ -216,6 +220,7 @@ class Supervisor:
         members = list(self._members.values())
         for member in members:
             member.process.terminate()
+            member.connection.close()  # who waits for an answer hears that there will be none
         end = monotonic() + self._drain_seconds + _GRACE_SECONDS
         for member in members:
             member.process.join(max(0.0, end - monotonic()))

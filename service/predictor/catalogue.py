@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -97,18 +98,26 @@ class Catalogue:
         """Whether every model that can be loaded is, and the server is not about to stop."""
         return self._complete and not self.closed
 
-    def load(self) -> None:
+    def load(self, without: Collection[str] = ()) -> None:
         """Load every model; then the catalogue is ready.
+
+        Args:
+            without: models that are out of service.
 
         Raises:
             ManifestError: the repository's folder cannot be read.
         """
         folders = self._folders(tell=True)
-        self._entries = {folder.name: Entry(folder.name, loading=True) for folder in folders}
+        self._entries = {
+            folder.name: Entry(
+                folder.name, loading=folder.name not in without, unloaded=folder.name in without
+            )
+            for folder in folders
+        }
         if not folders:
             log.warning("the model repository %s is empty", self._repository)
         for folder in folders:
-            if not self.closed:
+            if not self.closed and folder.name not in without:
                 self._load(folder)
         self._complete = True
         ready = sum(bool(entry.versions) for entry in self._entries.values())

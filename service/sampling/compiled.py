@@ -25,6 +25,7 @@ from service.sampling.plans import Plan, Vmap
 from service.sampling.precision import affordable, shares
 from service.sampling.stochastic import Inputs
 from service.sampling.timing import timed
+from service.sampling.tracing import keep_tracing_to_its_thread
 
 _LOG = logging.getLogger("unsure")
 
@@ -32,6 +33,9 @@ _MOST_COMPILED = 16  # shapes of one model
 _LARGEST_PACKED = 64 << 20  # bytes of weights: packing them for the processor makes a copy for every shape
 _REPEATS = 5
 _WORTH = 0.9  # of the time of the plan it stands for: what is nearer to it, measuring cannot tell from it
+COMPILING = "compile"
+"""The name of the thread that compiles."""
+
 _ONE_AT_A_TIME = threading.Lock()  # of all models: compiling takes the processors that requests want
 
 Shape = tuple[tuple[int, ...], ...]
@@ -134,7 +138,7 @@ class Compiled:
             if not enough or key in self._begun or len(compiling) >= _MOST_COMPILED:
                 return
             self._begun.add(key)
-        threading.Thread(target=self.compile, args=(work,), name="compile", daemon=True).start()
+        threading.Thread(target=self.compile, args=(work,), name=COMPILING, daemon=True).start()
 
     def key(self, work: Work) -> Key | None:
         """Name the code that work could run on; None where no plan that can be compiled takes it."""
@@ -152,6 +156,7 @@ class Compiled:
             return
         try:
             with _ONE_AT_A_TIME:
+                keep_tracing_to_its_thread()
                 self._codes[key] = self._made(key, work)
         except Exception as cause:  # noqa: BLE001  # a compiler can fail in any way; nothing depends on it
             self.failed[key] = f"{type(cause).__name__}: {str(cause).strip().splitlines()[:1]}"

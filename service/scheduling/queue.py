@@ -9,7 +9,9 @@ from typing import Any
 from service.scheduling.lots import Caller, Lot, Part
 
 _REMEMBERED_KEYS = 1024
-_FIRST_ROWS = 8  # of a key that nothing is known of
+_FIRST_ROWS = 8  # of a key that nothing is known of, and at most
+_FIRST_COST = 512
+_LEAST_SECONDS = 1e-9  # that a clock tells apart
 _SMOOTHING = 0.2  # how much one batch moves the estimate of the time a row takes
 
 
@@ -46,6 +48,11 @@ class Job:
     def cost(self) -> int:
         """Rows times samples."""
         return sum(lot.rows * lot.cost for lot in self.lots)
+
+    @property
+    def row_cost(self) -> int:
+        """Of one of the rows to be taken next."""
+        return self.lots[self._lot].cost
 
     @property
     def exhausted(self) -> bool:
@@ -105,7 +112,7 @@ class FairQueue:
         batch_rows: the most rows in one.
 
     Attributes:
-        cost_seconds: about how long a sample of a row takes.
+        cost_seconds: about how long a sample of a row takes, of whatever key.
     """
 
     def __init__(self, batch_seconds: float, batch_rows: int) -> None:
@@ -114,7 +121,7 @@ class FairQueue:
         self.cost_seconds = 0.0
         self._jobs: deque[Job] = deque()
         # By their hashes: a key that is kept would keep the model that it names.
-        self._row_seconds: OrderedDict[int, float] = OrderedDict()
+        self._key_seconds: OrderedDict[int, float] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -139,15 +146,19 @@ class FairQueue:
     def take(self) -> Batch:
         """Take what runs next, of at least one job."""
         key = self._jobs[0].key
-        left, jobs, parts, waiting = self._most_rows(key), [], [], deque[Job]()
+        rows, cost = self._room(key)
+        jobs, parts, waiting = list[Job](), list[Part](), deque[Job]()
         while self._jobs:
             job = self._jobs.popleft()
-            if job.key != key or left < 1:
+            # Where a single row costs more than there is room for, it runs alone: it cannot be cut.
+            fit = min(rows, max(cost // job.row_cost, 0 if parts else 1))
+            if job.key != key or fit < 1:
                 waiting.append(job)
                 continue
-            parts.append(job.take(left))
+            parts.append(job.take(fit))
             jobs.append(job)
-            left -= parts[-1].rows
+            rows -= parts[-1].rows
+            cost -= parts[-1].rows * parts[-1].lot.cost
         waiting.extend(job for job in jobs if not job.exhausted)
         self._jobs = waiting
         return Batch(jobs, parts)
@@ -156,13 +167,15 @@ class FairQueue:
         """Learn how long a batch took."""
         self.cost_seconds += _SMOOTHING * (seconds / batch.cost - self.cost_seconds)
         key = hash(batch.key)
-        now, before = seconds / batch.rows, self._row_seconds.pop(key, None)
+        now, before = seconds / batch.cost, self._key_seconds.pop(key, None)
         # A first run makes and compiles what later ones have: what was fast once is believed at once.
-        self._row_seconds[key] = now if before is None else min(now, before + _SMOOTHING * (now - before))
-        if len(self._row_seconds) > _REMEMBERED_KEYS:
-            self._row_seconds.popitem(last=False)
+        self._key_seconds[key] = now if before is None else min(now, before + _SMOOTHING * (now - before))
+        if len(self._key_seconds) > _REMEMBERED_KEYS:
+            self._key_seconds.popitem(last=False)
 
-    def _most_rows(self, key: Hashable) -> int:
-        seconds = self._row_seconds.get(hash(key))
-        fit = int(self._batch_seconds / seconds) if seconds else _FIRST_ROWS
-        return max(1, min(fit, self._batch_rows))
+    def _room(self, key: Hashable) -> tuple[int, int]:
+        """Give the most rows of a batch, and the most rows times samples."""
+        seconds = self._key_seconds.get(hash(key))
+        if seconds is None:
+            return min(_FIRST_ROWS, self._batch_rows), _FIRST_COST
+        return self._batch_rows, int(self._batch_seconds / max(seconds, _LEAST_SECONDS))

@@ -80,6 +80,51 @@ def test_a_death_amid_a_change_keeps_nobody_waiting() -> None:
         assert zero.next() == ("done",)
 
 
+def test_what_ends_the_one_who_asked_is_not_tried_on_the_others() -> None:
+    with fleet(2) as running:
+        zero, one = running.started(2)
+        one.do(("reload", "fatal to 1"))
+        assert running.next().number == 1
+        zero.do(("reload", "digits"))
+        assert zero.next() == ("applied", "reload", "digits")  # and nothing before
+
+
+def test_one_that_starts_amid_a_change_knows_of_it() -> None:
+    with fleet(3) as running:
+        zero, one, two = running.started(3)
+        two.do("hold")
+        zero.do(("unload", "digits"))
+        assert one.next() == ("applied", "unload", "digits")
+        one.do("die")
+        assert running.next().unloaded == ["digits"]
+        two.do("go on")
+        assert two.next() == ("applied", "unload", "digits")
+
+
+def test_what_a_fellow_does_not_know_is_out_of_service() -> None:
+    with fleet(2) as running:
+        zero, one = running.started(2)
+        one.do(("unload", "unknown to 0"))
+        assert one.next() == ("applied", "unload", "unknown to 0")
+        assert one.next() == ("done",)
+        zero.do(("unload", "unknown to 0"))
+        assert zero.next()[0] == "NotFound"
+
+
+def test_who_waits_for_a_change_when_all_stops_is_told() -> None:
+    with fleet(2) as running:
+        zero, one = running.started(2)
+        for each in (zero, one):
+            each.do("ignore signals")
+            assert each.next() == ("ignoring",)
+        one.do("hold")
+        zero.do(("reload", "digits"))
+        assert zero.next() == ("applied", "reload", "digits")
+        running.process.terminate()
+        assert zero.next()[0] in ("Unavailable", "orphaned")
+        assert zero.next()[0] in ("Unavailable", "orphaned")
+
+
 def test_one_that_loads_hears_of_a_change_once_it_has_loaded() -> None:
     with fleet(2) as running:
         zero, one = running.started(2)
