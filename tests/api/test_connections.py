@@ -90,6 +90,23 @@ def test_a_head_that_is_too_long_is_400(start: Start, sent: bytes) -> None:
 CHUNKED = head(PREDICT, **{"Transfer-Encoding": "chunked"})
 
 
+def test_a_trailer_is_no_header(start: Start) -> None:
+    """Not even where it would name the request: what a proxy let through as a trailer stays one."""
+    body = json.dumps({"inputs": [ROW]}).encode()
+    sent = (
+        f"POST {PREDICT} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{len(body):x}\r\n".encode()
+        + body
+        + b"\r\n0\r\nX-Request-ID: smuggled\r\n\r\n"
+    )
+    with start(PATIENT) as address, wired(address) as wire:
+        wire.send(sent)
+        answer = wire.answer()
+        assert answer.status_code == 200
+        assert answer.headers["x-request-id"] != "smuggled"
+        wire.send(GOOD.replace(b"\r\n\r\n", b"\r\nX-Request-ID: meant\r\n\r\n", 1))
+        assert wire.answer().headers["x-request-id"] == "meant"
+
+
 @pytest.mark.parametrize(
     "begun",
     [b"GET / HTTP/1.1\r\nX: ", b"GET /", CHUNKED + b"1\r\n{\r\n0\r\nX: ", CHUNKED + b"1;"],

@@ -137,6 +137,44 @@ def test_batches_are_as_long_as_they_may_take(monkeypatch: pytest.MonkeyPatch) -
     run(test)
 
 
+def test_a_row_of_many_samples_counts_for_as_many_of_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock of our own each sample takes a second: cheap rows let no costly ones run together."""
+    now = [0.0]
+    monkeypatch.setattr("service.scheduling.worker.monotonic", lambda: now[0])
+
+    def device(parts: Sequence[Part]) -> Sequence[int]:
+        now[0] += sum(part.rows * part.lot.cost for part in parts)
+        return [part.rows for part in parts]
+
+    async def test() -> None:
+        limits = replace(LIMITS, pending_rows=100, pending_cost=10_000, batch_seconds=100, batch_rows=50)
+        scheduler = Scheduler(device, limits)
+        assert (await scheduler.run([lot("cheap", 60, cost=2)])).results == [8, 50, 2]
+        assert (await scheduler.run([lot("costly", 6, cost=40)])).results == [2, 2, 2]
+        assert (await scheduler.run([lot("alone", 2, cost=400)])).results == [1, 1]
+        await scheduler.drain()
+
+    run(test)
+
+
+def test_beside_others_a_row_takes_part_only_where_there_is_room_for_its_samples() -> None:
+    async def test() -> None:
+        device = Device()
+        scheduler = Scheduler(device, replace(LIMITS, pending_rows=100, pending_cost=10_000))
+        async with occupied(scheduler, device):
+            tasks = await waiting(
+                scheduler, lot("few", cost=10), lot("many", cost=511), lot("few too", cost=10)
+            )
+        await asyncio.gather(*tasks)
+        assert [[content for content, _ in batch] for batch in device.batches[1:]] == [
+            ["few", "few too"],
+            ["many"],
+        ]
+        await scheduler.drain()
+
+    run(test)
+
+
 def test_what_a_lot_raises_reaches_its_caller_alone() -> None:
     """The batch is tried again part by part."""
 
