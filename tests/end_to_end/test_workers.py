@@ -17,6 +17,7 @@ pytestmark = pytest.mark.end_to_end
 
 WORKERS = 2
 ASKED = 40  # connections: that none of them meets one of two processes is less likely than 1 in 10¹¹
+FAR = [1000.0, -1.0, 2.0, 0.0, 1.5, -0.5]
 ROW = [0.5, -1.0, 2.0, 0.0, 1.5, -0.5]
 SECONDS = 60  # for a process to start, on a machine that is busy
 
@@ -52,8 +53,8 @@ def members(server: Process) -> list[int]:
 
 
 def listening(server: Process) -> list[str]:
-    """Lines of the log that tell that a process answers."""
-    return re.findall(r"process \d of \d answers", server.log.read_text())
+    """Lines of the log that tell that a process has loaded."""
+    return re.findall(r"process \d of \d has loaded", server.log.read_text())
 
 
 def ask(server: Process, path: str, body: Any) -> httpx.Response:
@@ -130,3 +131,17 @@ def test_all_end_when_told_to(server: Process) -> None:
     assert server.ended() == 0
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
     assert server.log.read_text().count("Application shutdown complete") >= WORKERS
+
+
+def test_one_whose_model_never_comes_back_is_replaced(tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "repository")
+    repository.add()
+    repository.add("hanging", factory="hanging")
+    with served(repository.path, WORKERS=WORKERS, DEADLINE_SECONDS=1, DRAIN_SECONDS=1) as process:
+        wait_until(lambda: len(listening(process)) == WORKERS)
+        before = members(process)
+        body = {"inputs": [FAR]}
+        assert ask(process, "/v1/models/hanging/predict", body).status_code == 504
+        wait_until(lambda: len(listening(process)) > WORKERS)
+        assert len({*members(process)} - {*before}) == 1
+        assert statuses(process) == {200}
