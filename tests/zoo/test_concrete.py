@@ -47,6 +47,13 @@ def test_a_learned_rate_is_served_as_a_fixed_one(repository: Repository, serve: 
     assert network.rates == pytest.approx([sigmoid(-1), sigmoid(1)])
 
 
+def test_a_fixed_rate_is_dropped_at_without_a_file_between() -> None:
+    network = learned()
+    network.fix_rates()
+    sites = Engine(network, [[6]], [torch.float32]).report.sites
+    assert [site.rate for site in sites] == pytest.approx([sigmoid(-1), sigmoid(1)])
+
+
 def test_a_network_that_still_learns_is_refused_as_noise() -> None:
     with pytest.raises(ModelRefused, match=r"uniform numbers drawn at hidden\.0\.2"):
         Engine(learned(), [[6]], [torch.float32])

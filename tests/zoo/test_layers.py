@@ -86,6 +86,13 @@ def test_padding_changes_nothing(name: str) -> None:
         assert not torch.allclose(network(tokens), network(torch.tensor([[3, 1, 4, 2]])))
 
 
+def test_where_all_is_padding_the_first_position_attends_to_itself() -> None:
+    encoder = FAMILIES["transformer"].network().eval().get_submodule("encoder")
+    with torch.no_grad():
+        alone = encoder(torch.zeros(1, 0, 8))
+        assert_close(alone, encoder(torch.randn(1, 3, 8), torch.zeros(1, 3, dtype=torch.bool)))
+
+
 def test_drop_connect_drops_weights_and_keeps_the_bias() -> None:
     """Fed with unit vectors the layer shows its matrix: each weight is 0 or W / (1 - p)."""
     torch.manual_seed(0)
