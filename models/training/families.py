@@ -46,7 +46,10 @@ _OF_IMAGES: Mapping[str, Family] = {
         resnet.classifier, {**_IMAGE, "channels": [16, 32], "dropout": 0.1}, [1, 8, 8], _SHIFTED
     ),
     "vision_transformer": Family(
-        transformer.image_classifier, {**_IMAGE, "patch": 2, "width": 64, "layers": 2}, [1, 8, 8], _SHIFTED
+        transformer.image_classifier,
+        {**_IMAGE, "patch": 2, "width": 64, "layers": 2},
+        [1, 8, 8],
+        replace(_AS_THEY_ARE, epochs=40),
     ),
     "lstm": Family(recurrent.classifier, {**_LINES, "cell": "lstm"}, [8, 8], _AS_THEY_ARE),
     "gru": Family(recurrent.classifier, {**_LINES, "cell": "gru"}, [8, 8], _AS_THEY_ARE),

