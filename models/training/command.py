@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from models.training.run import Report
 
 NAMES = ("digits", "breast-cancer", "diabetes")
+FAMILIES = ("cnn", "concrete", "drop_connect", "gru", "lstm", "mlp", "resnet", "vision_transformer")
 
 
 @click.command(epilog="Example: unsure train digits --repository model_repository")
@@ -31,7 +32,14 @@ NAMES = ("digits", "breast-cancer", "diabetes")
     show_default=True,
     help="Of the splits, the first weights, the batches and the dropout.",
 )
-def train(name: str, repository: Path, seed: int) -> None:
+@click.option(
+    "--model",
+    "family",
+    type=click.Choice(FAMILIES),
+    help="Architecture, where it is not the demo's own; all learn digits, and concrete, drop_connect and mlp "
+    "the others. The model is named after both, such as digits-resnet.",
+)
+def train(name: str, repository: Path, seed: int, family: str | None) -> None:
     """Train a demo model, and add it to a model repository.
 
     The data sets come with scikit-learn. Prints loss and figure on the training, validation and test rows.
@@ -44,7 +52,7 @@ def train(name: str, repository: Path, seed: int) -> None:
         raise click.ClickException(f"training needs {cause.name}: pip install 'unsure[train]'") from cause
 
     try:
-        report = train_demo(name, repository, seed, lambda epochs, most: _watched(name, epochs, most))
+        report = train_demo(name, repository, seed, lambda epochs, most: _watched(name, epochs, most), family)
     except (TrainingError, OSError) as cause:
         raise click.ClickException(str(cause)) from cause
     _print(name, report)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from models.training.capabilities import LearnsRates
 from models.training.data import Rows, Splits
 from models.training.objectives import Objective
 
@@ -58,6 +59,8 @@ class Epoch:
 def fit(model: nn.Module, splits: Splits, objective: Objective, schedule: Schedule) -> Iterator[Epoch]:
     """Train a model in place, an epoch at each step of the iterator; at its end the best weights are back.
 
+    Rates that can be learned are, and are fixed at the end.
+
     Args:
         model: learns.
         splits: of which the training and validation parts are used, and no other.
@@ -67,6 +70,8 @@ def fit(model: nn.Module, splits: Splits, objective: Objective, schedule: Schedu
     Raises:
         TrainingError: the loss is no longer finite.
     """
+    if isinstance(model, LearnsRates):
+        model.learn_rates()
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
     )
@@ -88,6 +93,8 @@ def fit(model: nn.Module, splits: Splits, objective: Objective, schedule: Schedu
         if number - best_epoch >= schedule.patience:
             break
     model.load_state_dict(best_weights)
+    if isinstance(model, LearnsRates):
+        model.fix_rates()
     model.eval()
 
 
@@ -108,5 +115,8 @@ def _train(
         batch = rows.taken(indices)
         inputs = schedule.augment(batch.inputs) if schedule.augment else batch.inputs
         optimizer.zero_grad()
-        objective.loss(model(inputs), batch.targets).backward()
+        loss = objective.loss(model(inputs), batch.targets)
+        if isinstance(model, LearnsRates):
+            loss = loss + model.regulariser() / len(rows)
+        loss.backward()
         optimizer.step()

@@ -8,12 +8,13 @@ from typing import Any
 
 import torch
 
+from models.training.capabilities import FitsUnits
 from models.training.data import split
-from models.training.demos import DEMOS, Demo
+from models.training.demos import Demo
 from models.training.entry import check_entry, write_version
+from models.training.families import demo_of, entry_name
 from models.training.fit import Epoch, Figures, evaluate, fit
 from models.training.objectives import OBJECTIVES
-from models.zoo.mlp import Mlp
 
 SAMPLES, MAX_SAMPLES = 50, 1000
 
@@ -40,7 +41,11 @@ class Report:
 
 
 def train_demo(
-    name: str, repository: Path, seed: int, watch: Callable[[Iterable[Epoch], int], Iterable[Epoch]]
+    name: str,
+    repository: Path,
+    seed: int,
+    watch: Callable[[Iterable[Epoch], int], Iterable[Epoch]],
+    family: str | None = None,
 ) -> Report:
     """Train a demo model and write its entry.
 
@@ -49,19 +54,20 @@ def train_demo(
         repository: folder of the models.
         seed: of the splits, the first weights, the batches and the dropout.
         watch: is given the epochs and the most there can be, and passes them on.
+        family: of the network, where it is not the demo's own.
 
     Raises:
         TrainingError: it cannot be trained, or not written there.
     """
-    demo = DEMOS[name]
+    demo = demo_of(name, family)
     objective = OBJECTIVES[demo.task]
     rows = demo.load()
-    manifest = manifest_of(name, demo, rows.inputs.shape[1:])
+    manifest = manifest_of(entry_name(name, family), demo, rows.inputs.shape[1:])
     check_entry(repository, manifest)
     with _seeded(seed):
         splits = split(rows, demo.task, torch.Generator().manual_seed(seed))
         model = demo.factory(**demo.arguments)
-        if isinstance(model, Mlp):
+        if isinstance(model, FitsUnits):
             model.fit_units(splits.train.inputs, splits.train.targets)
         epochs = list(watch(fit(model, splits, objective, demo.schedule), demo.schedule.epochs))
     parts = {part: getattr(splits, part) for part in ("train", "validation", "test")}

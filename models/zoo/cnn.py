@@ -5,6 +5,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from models.layers.arguments import checked_divisible, checked_rate, checked_size, checked_sizes
+
 
 class Cnn(nn.Module):
     """Blocks of two convolutions with batch norm, halving the image, then a head with one hidden layer.
@@ -18,8 +20,8 @@ class Cnn(nn.Module):
         classes: of the output.
         channels: feature maps of each block.
         hidden: units of the head's hidden layer.
-        spatial_dropout: the rate after each block but the first, 0 to 1.
-        head_dropout: the rate after the head's hidden layer, 0 to 1.
+        spatial_dropout: the rate of whole feature maps after each block but the first, 0 to less than 1.
+        head_dropout: the rate after the head's hidden layer, 0 to less than 1.
         largest_value: of a pixel; the image is divided by it.
     """
 
@@ -68,6 +70,12 @@ def classifier(
     largest_value: float = 1.0,
 ) -> nn.Module:
     """Build a classifier: logits, [rows, classes]."""
+    blocks = len(checked_sizes("channels", channels))
+    for side in checked_sizes("image", image, 3)[1:]:
+        checked_divisible("a side of the image", side, f"2 to the {blocks} blocks", 2**blocks)
+    checked_rate("spatial_dropout", spatial_dropout)
+    checked_rate("head_dropout", head_dropout)
+    checked_size("hidden", hidden)
     return Cnn(image, classes, channels, hidden, spatial_dropout, head_dropout, largest_value)
 
 

@@ -1,33 +1,29 @@
 """Multilayer perceptrons with dropout after each hidden activation (Srivastava et al. 2014)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from torch import Tensor, nn
 
+from models.layers.arguments import checked_rates, checked_size, checked_sizes
 from models.layers.scaling import NormalHead, Standardize
+
+Hidden = Callable[[int, int, float], nn.Module]  # features, units and a rate → a hidden layer
 
 
 class Mlp(nn.Module):
-    """Hidden layers of Linear → ReLU → dropout over standardised features, then a head without dropout.
+    """Hidden layers over standardised features, then a head without dropout.
 
     Args:
         features: of the input, [rows, features], in its own units.
-        hidden: units of each hidden layer.
-        head: [rows, hidden[-1]] → the output.
-        dropout: the rate after each hidden layer, 0 to 1.
+        hidden: the hidden layers, [rows, features] → [rows, units of the last].
+        head: [rows, units of the last] → the output.
     """
 
-    def __init__(self, features: int, hidden: Sequence[int], head: nn.Module, dropout: float) -> None:
+    def __init__(self, features: int, hidden: Sequence[nn.Module], head: nn.Module) -> None:
         super().__init__()
         self.standardize = Standardize(features)
-        sizes = [features, *hidden]
-        self.hidden = nn.Sequential(
-            *(
-                nn.Sequential(nn.Linear(before, after), nn.ReLU(), nn.Dropout(dropout))
-                for before, after in pairwise(sizes)
-            )
-        )
+        self.hidden = nn.Sequential(*hidden)
         self.head = head
 
     def fit_units(self, features: Tensor, targets: Tensor) -> None:
@@ -43,14 +39,51 @@ class Mlp(nn.Module):
 
 
 def classifier(
-    *, features: int, classes: int, hidden: Sequence[int] = (64, 64), dropout: float = 0.2
+    *,
+    features: int,
+    classes: int,
+    hidden: Sequence[int] = (64, 64),
+    dropout: float | Sequence[float] = 0.2,
 ) -> nn.Module:
-    """Build a classifier: logits, [rows, classes]."""
-    return Mlp(features, hidden, nn.Linear(hidden[-1], classes), dropout)
+    """Build a classifier: logits, [rows, classes].
+
+    Args:
+        features: of the input.
+        classes: of the output.
+        hidden: units of each hidden layer, Linear → ReLU → dropout.
+        dropout: the rate after each hidden layer: one for all, or one for each.
+    """
+    head = nn.Linear(checked_sizes("hidden", hidden)[-1], checked_size("classes", classes))
+    return Mlp(features, hidden_layers(_layer, features, hidden, dropout), head)
 
 
 def regressor(
-    *, features: int, targets: int = 1, hidden: Sequence[int] = (64, 64), dropout: float = 0.1
+    *,
+    features: int,
+    targets: int = 1,
+    hidden: Sequence[int] = (64, 64),
+    dropout: float | Sequence[float] = 0.1,
 ) -> nn.Module:
     """Build a regression model with a variance head: (means, log variances), [rows, 2·targets]."""
-    return Mlp(features, hidden, NormalHead(hidden[-1], targets), dropout)
+    head = NormalHead(checked_sizes("hidden", hidden)[-1], checked_size("targets", targets))
+    return Mlp(features, hidden_layers(_layer, features, hidden, dropout), head)
+
+
+def hidden_layers(
+    layer: Hidden, features: int, hidden: Sequence[int], dropout: float | Sequence[float]
+) -> list[nn.Module]:
+    """Make hidden layers, each of the units of the one before.
+
+    Args:
+        layer: makes one.
+        features: of the input.
+        hidden: units of each.
+        dropout: the rate of each, or one for all.
+    """
+    rates = checked_rates("dropout", dropout, len(hidden))
+    sizes = [checked_size("features", features), *hidden]
+    return [layer(*pair, rate) for pair, rate in zip(pairwise(sizes), rates, strict=True)]
+
+
+def _layer(features: int, units: int, rate: float) -> nn.Module:
+    return nn.Sequential(nn.Linear(features, units), nn.ReLU(), nn.Dropout(rate))
