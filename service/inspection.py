@@ -102,7 +102,7 @@ def _broken(cells: Sequence[str], width: int) -> Iterable[Sequence[str]]:
     pieces = textwrap.wrap(
         name.replace(".", ". "), width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
     )
-    *first, last = (f"{piece[:2]}{piece[2:].replace('. ', '.')}" for piece in pieces)
+    *first, last = (piece.replace(". ", ".") for piece in pieces)  # an indent follows no dot
     return [*((piece, *([""] * len(rest))) for piece in first), (last, *rest)]
 
 

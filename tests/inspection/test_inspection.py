@@ -25,7 +25,7 @@ def test_the_report_names_every_site_and_what_runs(repository: Repository) -> No
     (head,) = [number for number, line in enumerate(lines) if line.startswith("site ")]
     assert lines[head].split() == ["site", "kind", "rate", "mask", "sampled", "cost", "params"]
     assert [line.split() for line in lines[head + 1 : head + 3]] == [
-        ["2", "dropout", "0.5", "1×32", "no", "84%", "84%"],
+        ["2", "dropout", "0.5", "1×32", "no", "85%", "84%"],
         ["5", "dropout", "0.5", "1×32", "yes", "7%", "7%"],
     ]
     assert "info: 2: sampling.sites leaves it out: it drops nothing [not_sampled]" in lines
@@ -34,6 +34,20 @@ def test_the_report_names_every_site_and_what_runs(repository: Repository) -> No
     assert "Milliseconds for 20 samples, now or at an earlier load:" in lines
     assert any(line.startswith("1 row and more: ") for line in lines)
     assert max(map(len, lines)) <= 100
+
+
+@pytest.mark.parametrize(("columns", "broken"), [(80, True), (120, False)])
+def test_lines_are_as_wide_as_the_terminal(
+    repository: Repository, columns: int, broken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A path that is too long is broken at a dot, and nothing of it is lost."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    repository.add(factory="nested", sampling={"sites": ["*.attention.*"]})
+    lines = inspect(repository, "small", "--plan", "loop").output.splitlines()
+    assert max(map(len, lines)) <= columns
+    path = "encoder.layers.attention.output.dense.dropout"
+    assert any(line.startswith(path) for line in lines) is not broken
+    assert path in "".join(line.split("  ")[0] or line.split()[0] for line in lines if line)
 
 
 def test_a_pinned_plan_is_told_without_times(repository: Repository) -> None:
