@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from service.api.failures import FAILURES
+from service.sampling.catalogue import FINDINGS
+from service.sampling.layer_types import LAYER_TYPES, TOLERANCE
 from service.settings import Setting, settings_table
 from service.telemetry.metrics import Telemetry
 from service.uncertainty.scores import score_names
@@ -72,9 +74,37 @@ def scores() -> str:
     )
 
 
+def findings() -> str:
+    """Document every finding, and the rates that are usual."""
+    rows = [(f"`{one.code}`", one.severity, one.meaning, one.remedy, one.source) for one in FINDINGS.values()]
+    page = _page(
+        "Findings",
+        "What `unsure inspect MODEL` and `GET /v1/models/{model}/dropout` say about a model's dropout.\n"
+        "A `warning` says that the uncertainty may not be what its owner expects; an `info` may be a\n"
+        "matter of taste. None refuses anything. What stands around a site is told from the operations\n"
+        "that ran, not from the names of classes. A model that drops in eval mode too is refused.",
+        ("code", "severity", "when", "what to do", "source"),
+        rows,
+    )
+    ranges = [(one.name, one.usual, one.source) for one in LAYER_TYPES]
+    return f"{page}\n{_usual_rates(ranges)}"
+
+
+def _usual_rates(ranges: Iterable[Sequence[str]]) -> str:
+    text = (
+        "The ranges are this project's, after what the sources use. `rate_above_usual` is said of a rate\n"
+        f"more than {TOLERANCE:g} above its range: less is taste. A rate below is no mistake, since how\n"
+        "much samples must differ is for the data to say; where so little is dropped that samples show\n"
+        "nothing, `samples_alike` and `rate_too_small` say so. A site has the first type that fits."
+    )
+    lines = _table(("type of layer", "usual rate", "after"), ranges)
+    return "\n".join(["## Usual rates", "", text, "", *lines, ""])
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "settings.md": settings,
     "errors.md": errors,
+    "findings.md": findings,
     "metrics.md": metrics,
     "scores.md": scores,
 }
@@ -89,9 +119,13 @@ def _metrics() -> Iterable[tuple[str, str, Sequence[str], str]]:
 
 
 def _page(title: str, text: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
+    lines = _table(head, rows)
     written = "<!-- written by `make reference`; do not edit -->"
     return "\n".join([written, f"# {title}", "", text, "", *lines, ""])
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
 
 
 def main() -> None:

@@ -1,11 +1,13 @@
 """What `unsure inspect` tells about one model, as the server would serve it."""
 
+import shutil
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import msgspec
 
-from service.api.model_views import DropoutReply, SiteView, dropout_reply
+from service.api.model_views import DropoutReply, FindingView, SiteView, dropout_reply
 from service.app import execution
 from service.errors import NotFound
 from service.predictor.served_model import ServedModel, prepare
@@ -46,21 +48,26 @@ def as_json(model: ServedModel) -> str:
     return msgspec.json.format(msgspec.json.encode(dropout_reply(model))).decode()
 
 
-_HEADS = ("site", "kind", "rate", "mask", "sampled", "cost after it")
+_HEADS = ("site", "kind", "rate", "mask", "sampled", "cost", "params")
+_SHARES = "cost and params: the share of the operations, and of the parameters, that come after the site."
+_NARROWEST, _WIDEST = 60, 120
 
 
 def as_text(model: ServedModel) -> str:
-    """Tell it to people."""
+    """Tell it to people, in lines as wide as their terminal."""
+    width = min(_WIDEST, max(_NARROWEST, shutil.get_terminal_size().columns))
     report = dropout_reply(model)
     paragraphs = [
-        _heading(model),
-        _table(_HEADS, map(_site, report.sites)) if report.sites else "",
-        _findings(report),
+        _wrapped(_heading(model), width),
+        *_sites(report, width),
+        _findings(report, width),
     ]
     if model.engine.plans:
         paragraphs.append(_plans(model.engine.plans))
     if model.engine.report.can_sample and model.inexact is None:
-        paragraphs.append('Mean and variance have a closed form: sampling.samples = "exact" draws nothing.')
+        paragraphs.append(
+            _wrapped('Mean and variance have a closed form: sampling.samples = "exact" draws nothing.', width)
+        )
     return "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
 
 
@@ -73,18 +80,58 @@ def _heading(model: ServedModel) -> str:
     )
 
 
+def _sites(report: DropoutReply, width: int) -> Iterable[str]:
+    if not report.sites:
+        return
+    cells = [_site(site) for site in report.sites]
+    rest = len(_table(_HEADS[1:], [line[1:] for line in cells]).partition("\n")[0]) + len("  ")
+    lines = [part for line in cells for part in _broken(line, width - rest)]
+    yield f"{_table(_HEADS, lines)}\n{_wrapped(_SHARES, width)}"
+
+
 def _site(site: SiteView) -> Sequence[str]:
     sampled = "yes" if site.sampled else "no" if site.fired else "never runs"
     shape = "×".join(map(str, site.mask_shape)) or "-"
-    return site.name, site.kind, f"{site.rate:g}", shape, sampled, f"{site.share_of_cost:.0%}"
+    shares = (f"{site.share_of_cost:.0%}", f"{site.share_of_parameters:.0%}") if site.fired else ("-", "-")
+    return site.name, site.kind, f"{site.rate:g}", shape, sampled, *shares
 
 
-def _findings(report: DropoutReply) -> str:
+def _broken(cells: Sequence[str], width: int) -> Iterable[Sequence[str]]:
+    """Break a path that is too long for its column at its dots, over lines of which the last has the rest."""
+    name, *rest = cells
+    pieces = textwrap.wrap(
+        name.replace(".", ". "), width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
+    *first, last = (piece.replace(". ", ".") for piece in pieces)  # an indent follows no dot
+    return [*((piece, *([""] * len(rest))) for piece in first), (last, *rest)]
+
+
+def _findings(report: DropoutReply, width: int) -> str:
+    """Tell each finding once, however many sites it is about."""
     if not report.findings:
         return "Nothing was found wrong with its dropout."
-    return "\n".join(
-        f"{finding.severity}: {f'{finding.site}: ' if finding.site else ''}{finding.message}"
-        for finding in report.findings
+    alike: dict[tuple[str, str], list[FindingView]] = {}
+    for finding in report.findings:
+        alike.setdefault((finding.code, finding.message), []).append(finding)
+    return "\n\n".join(_finding(same, width) for same in alike.values())
+
+
+def _finding(same: Sequence[FindingView], width: int) -> str:
+    first = same[0]
+    named = [finding.site for finding in same if finding.site]
+    about = f"{', '.join(named)}: " if named else ""
+    lines = (
+        _wrapped(f"{first.severity}: {about}{first.message} [{first.code}]", width),
+        _wrapped(f"  What to do: {first.remedy}", width),
+        _wrapped(f"  Source: {first.source}", width),
+    )
+    return "\n".join(lines)
+
+
+def _wrapped(text: str, width: int) -> str:
+    indent = "  " if text.startswith("  ") else ""
+    return textwrap.fill(
+        text, width, subsequent_indent=f"{indent}  ", break_long_words=False, break_on_hyphens=False
     )
 
 

@@ -114,7 +114,11 @@ class ModelReply(Struct):
 
 
 class SiteView(Struct):
-    """One dropout site. `share_of_cost` is the share of a pass's operations that run after it."""
+    """One dropout site.
+
+    `share_of_cost` is the share of a pass's operations that run after it, `share_of_parameters` the share of
+    the model's parameters that are used after it.
+    """
 
     name: str
     path: str
@@ -124,15 +128,18 @@ class SiteView(Struct):
     fired: bool
     sampled: bool
     share_of_cost: float
+    share_of_parameters: float
 
 
 class FindingView(Struct):
-    """Something the model's owner should know."""
+    """Something the model's owner should know: what was seen, who says that it matters, and what to do."""
 
     code: str
     severity: Literal["info", "warning"]
     site: str | None
     message: str
+    source: str
+    remedy: str
 
 
 class DropoutReply(Struct):
@@ -183,7 +190,8 @@ def dropout_reply(model: ServedModel) -> DropoutReply:
         model=model.identity.model,
         version=model.identity.version,
         can_sample=report.can_sample,
-        sites=[_site_view(site) for site in report.sites] + [_idle_view(idle) for idle in report.idle],
+        sites=[_site_view(site, report.around[site.name].share_of_parameters) for site in report.sites]
+        + [_idle_view(idle) for idle in report.idle],
         findings=[_finding_view(finding) for finding in report.findings],
     )
 
@@ -210,7 +218,7 @@ def _plan_view(model: ServedModel) -> PlanView | None:
     )
 
 
-def _site_view(site: Site) -> SiteView:
+def _site_view(site: Site, share_of_parameters: float) -> SiteView:
     return SiteView(
         name=site.name,
         path=site.path,
@@ -220,14 +228,21 @@ def _site_view(site: Site) -> SiteView:
         fired=True,
         sampled=site.sampled,
         share_of_cost=site.share_of_cost,
+        share_of_parameters=share_of_parameters,
     )
 
 
 def _idle_view(idle: IdleDropout) -> SiteView:
     return SiteView(
-        idle.path, idle.path, idle.kind, idle.rate, [], fired=False, sampled=False, share_of_cost=0.0
+        *(idle.path, idle.path, idle.kind, idle.rate, []),
+        fired=False,
+        sampled=False,
+        share_of_cost=0.0,
+        share_of_parameters=0.0,
     )
 
 
 def _finding_view(finding: Finding) -> FindingView:
-    return FindingView(finding.code, finding.severity, finding.site, finding.message)
+    return FindingView(
+        *(finding.code, finding.severity, finding.site, finding.message, finding.source, finding.remedy)
+    )

@@ -10,15 +10,19 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from service.errors import ModelRefused
+from service.sampling.advice import findings
 from service.sampling.comparison import agree, one_output
 from service.sampling.discovery import Example, discover
+from service.sampling.flow import Flow
 from service.sampling.interception import DropoutCall, ModulePaths
 from service.sampling.kinds import BERNOULLI, UNIFORM
+from service.sampling.left_on import left_on
 from service.sampling.masks import site_factors
 from service.sampling.observation import PassObserver, RandomOperation
-from service.sampling.report import DropoutReport, IdleDropout, findings
+from service.sampling.report import DropoutReport, IdleDropout
 from service.sampling.sites import Selection, Site, select
 from service.sampling.stochastic import Inputs, StochasticModel, masked
+from service.sampling.surroundings import surroundings
 
 _DRAWN = frozenset({BERNOULLI.name, UNIFORM.name})
 
@@ -42,7 +46,8 @@ def audit(model: StochasticModel, example: Example, selection: Selection) -> Dro
     """
     before, randomness = _state(model), _randomness()
     _check_prediction(model, example)
-    found = discover(model, example)
+    flow = Flow(model.dropping)
+    found = discover(model, example, flow)
     refuse_random(found.random)
     sites = select(found.sites, selection)
     _check_selection(found.sites, sites, selection)
@@ -53,7 +58,8 @@ def audit(model: StochasticModel, example: Example, selection: Selection) -> Dro
         raise ModelRefused("the model draws from the generator of Python or numpy, which cannot be sampled")
     effect = tuple((samples != samples[0]).any(0).any(0).tolist())
     idle = tuple(_idle(model.dropping, sites))
-    return DropoutReport(sites, idle, effect, tuple(findings(sites, idle, effect)))
+    around = surroundings(flow)
+    return DropoutReport(sites, around, idle, effect, tuple(findings(sites, around, idle, effect)))
 
 
 def refuse_random(operations: Sequence[RandomOperation]) -> None:
@@ -63,7 +69,8 @@ def refuse_random(operations: Sequence[RandomOperation]) -> None:
 
 def _check_prediction(model: StochasticModel, example: Example) -> None:
     inputs = example(_AUDIT_ROWS)
-    _refuse_random(_random_in_eval(model, inputs), "it runs in eval mode too, so predictions would be random")
+    if random_in_eval := _random_in_eval(model, inputs):
+        _refuse_random(random_in_eval, left_on(model, inputs))
 
     def predict(rows: Inputs) -> Tensor:
         return one_output(model.predict(rows), len(rows[0]))

@@ -6,6 +6,7 @@ in which one row is another tells how. All rows share a mask, so it holds the pa
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from service.errors import ModelRefused
+from service.sampling.flow import Flow
 from service.sampling.interception import DropoutCall
 from service.sampling.kinds import UNIFORM, Shape
 from service.sampling.observation import PassObserver, RandomOperation
@@ -65,13 +67,18 @@ class _Walk:
 
 
 @torch.no_grad()
-def discover(model: StochasticModel, example: Example) -> Discovery:
+def discover(model: StochasticModel, example: Example, flow: Flow | None = None) -> Discovery:
     """Run the dropping tree on 2 and on 3 rows, and compare what its dropout calls met.
+
+    Args:
+        model: whose sites are found.
+        example: makes rows.
+        flow: records the first pass, where it is given.
 
     Raises:
         ModelRefused: the calls differ between the passes, or the rows cannot be told apart.
     """
-    two, three = _walk(model, example(2)), _walk(model, example(3))
+    two, three = _walk(model, example(2), flow), _walk(model, example(3))
     if [seen.call.name for seen in two.calls] != [seen.call.name for seen in three.calls]:
         raise ModelRefused(
             "which dropout layers run depends on the number of rows; such a model has no sites"
@@ -97,21 +104,27 @@ def discover(model: StochasticModel, example: Example) -> Discovery:
     )
 
 
-def _walk(model: StochasticModel, inputs: Inputs) -> _Walk:
+def _walk(model: StochasticModel, inputs: Inputs, flow: Flow | None = None) -> _Walk:
     seen: list[_SeenCall] = []
-    observer, watch = PassObserver(model.paths), ThresholdWatch()
+    observer, watch = PassObserver(model.paths, flow), ThresholdWatch()
 
     def record(call: DropoutCall) -> Tensor:
         shape, made = tuple(call.arguments.values.shape), len(observer.made_bytes)
         seen.append(_SeenCall(call, shape, observer.flops, made))
         kept = call.keep_all()
-        observer.made_bytes.append(kept.nbytes)  # nothing is dropped here, and a sample makes this much
         if call.kind.uniform:
             watch.follow(call.name, kept)
-        return kept
+        given = flow.dropped(call, kept) if flow else kept
+        if given is kept:  # else it was seen when it was made
+            observer.made_bytes.append(kept.nbytes)  # nothing is dropped here, and a sample makes this much
+        return given
 
-    with observer, watch:
+    with observer, watch, flow or nullcontext():
+        if flow:
+            flow.begin(inputs)
         output = model.intercepted(inputs, record)
+    if flow:
+        flow.end(output)
     return _Walk(seen, observer, watch.rates, output)
 
 

@@ -9,6 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
+from service.sampling.flow import Flow
 from service.sampling.interception import ModulePaths
 
 
@@ -28,6 +29,7 @@ class PassObserver(TorchDispatchMode):
 
     Args:
         paths: of the tree that runs.
+        flow: is told of every operation.
 
     Attributes:
         random: every random operation, whatever asked for it: the safety net under the sites.
@@ -35,9 +37,10 @@ class PassObserver(TorchDispatchMode):
         made_bytes: the size of every tensor made so far, in order; a view counts as what it shows.
     """
 
-    def __init__(self, paths: ModulePaths) -> None:
+    def __init__(self, paths: ModulePaths, flow: Flow | None = None) -> None:
         super().__init__()
         self._paths = paths
+        self._flow = flow
         self.random: list[RandomOperation] = []
         self.flops = 0
         self.made_bytes: list[int] = []
@@ -51,6 +54,8 @@ class PassObserver(TorchDispatchMode):
         self.made_bytes += [leaf.nbytes for leaf in tree_leaves(made) if isinstance(leaf, Tensor)]
         if func.overloadpacket in flop_registry:
             self.flops += flop_registry[func.overloadpacket](*args, **(kwargs or {}), out_val=made)
+        if self._flow is not None:
+            self._flow.saw(func, args, kwargs or {}, made)
         return made
 
 

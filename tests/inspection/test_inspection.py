@@ -20,16 +20,34 @@ def test_the_report_names_every_site_and_what_runs(repository: Repository) -> No
     told = inspect(repository, "small")
     assert told.exit_code == 0
     lines = told.output.splitlines()
-    assert lines[0] == "small, version 1: classification, 1,379 parameters, one row is features float32[6]"
-    assert lines[2].split() == ["site", "kind", "rate", "mask", "sampled", "cost", "after", "it"]
-    assert [line.split()[:5] for line in lines[3:5]] == [
-        ["2", "dropout", "0.5", "1×32", "no"],
-        ["5", "dropout", "0.5", "1×32", "yes"],
+    heading = "small, version 1: classification, 1,379 parameters, one row is features float32[6]"
+    assert told.output.replace("\n  ", " ").startswith(heading)
+    (head,) = [number for number, line in enumerate(lines) if line.startswith("site ")]
+    assert lines[head].split() == ["site", "kind", "rate", "mask", "sampled", "cost", "params"]
+    assert [line.split() for line in lines[head + 1 : head + 3]] == [
+        ["2", "dropout", "0.5", "1×32", "no", "85%", "84%"],
+        ["5", "dropout", "0.5", "1×32", "yes", "7%", "7%"],
     ]
-    assert "info: 2: sampling.sites leaves it out: it drops nothing" in lines
+    assert "info: 2: sampling.sites leaves it out: it drops nothing [not_sampled]" in lines
+    assert "  What to do: Nothing, unless it was meant to be sampled." in lines
+    assert "  Source: docs/model-repository.md" in lines
     assert "Milliseconds for 20 samples, now or at an earlier load:" in lines
     assert any(line.startswith("1 row and more: ") for line in lines)
     assert max(map(len, lines)) <= 100
+
+
+@pytest.mark.parametrize(("columns", "broken"), [(80, True), (120, False)])
+def test_lines_are_as_wide_as_the_terminal(
+    repository: Repository, columns: int, broken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A path that is too long is broken at a dot, and nothing of it is lost."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    repository.add(factory="nested", sampling={"sites": ["*.attention.*"]})
+    lines = inspect(repository, "small", "--plan", "loop").output.splitlines()
+    assert max(map(len, lines)) <= columns
+    path = "encoder.layers.attention.output.dense.dropout"
+    assert any(line.startswith(path) for line in lines) is not broken
+    assert path in "".join(line.split("  ")[0] or line.split()[0] for line in lines if line)
 
 
 def test_a_pinned_plan_is_told_without_times(repository: Repository) -> None:

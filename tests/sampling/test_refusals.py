@@ -82,7 +82,12 @@ REFUSED: dict[str, tuple[nn.Module, Sequence[int], str]] = {
     "dropout in eval": (
         function(lambda _self, x: F.dropout(x, 0.5)),
         (6,),
-        r"aten.bernoulli_.float in 1\): it runs in eval mode too",
+        r"aten.bernoulli_.float in 1\): dropout is left on in eval mode at 1 \(rate 0.5\), so",
+    ),
+    "attention that drops in eval": (
+        function(lambda _self, x: F.scaled_dot_product_attention(x, x, x, dropout_p=0.2)),
+        (6,),
+        r"dropout is left on in eval mode at 1 \(rate 0.2\), .* dropout_p=p if self.training else 0.0",
     ),
     "folded rows of no content": (
         function(fold_ones),
