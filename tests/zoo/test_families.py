@@ -17,10 +17,16 @@ def family(request: pytest.FixtureRequest) -> Family:
     return FAMILIES[request.param]
 
 
-def test_the_audit_finds_every_site_and_nothing_to_say(family: Family) -> None:
+# It drops elements of maps in branches with batch norm, as its paper does: of that the owner is told.
+RESNET = {"batch_norm_later", "elements_of_maps"}
+
+
+def test_the_audit_finds_every_site_and_little_to_say(family: Family) -> None:
     report = family.engine().report
     assert [(site.path, site.kind, site.rate, site.mask_shape) for site in report.sites] == family.sites
-    assert not report.findings
+    assert {finding.code for finding in report.findings} == (
+        RESNET if family is FAMILIES["resnet"] else set()
+    )
     assert all(report.effect)
 
 
