@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +9,7 @@ from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from service.api.exchange import REQUEST_ID_HEADER
+from service.api.exchange import REQUEST_ID_HEADER, new_identifier
 from service.api.failures import failed
 from service.errors import InvalidInput, RequestError, Unavailable
 
@@ -189,7 +188,7 @@ class Connection(HttpToolsProtocol):
         )
 
     def _refuse(self, error: RequestError) -> None:
-        identifier = uuid.uuid4().hex
+        identifier = new_identifier()
         response = failed(error, identifier)
         response.headers.update({"Connection": "close", REQUEST_ID_HEADER: identifier})
         headers = [b"%b: %b\r\n" % header for header in response.raw_headers]
