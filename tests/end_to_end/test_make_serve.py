@@ -37,6 +37,7 @@ class Served:
         self.log = folder / "log"
         environment = {name: value for name, value in os.environ.items() if not name.startswith("UNSURE_")}
         environment |= {"UNSURE_PORT": str(self.port), "UNSURE_REPOSITORY": str(self.repository)}
+        environment |= {"UNSURE_REVIEW_URL": f"sqlite:///{folder}/reviews.db"}
         # A machine that is busy with other things is slow, and not wrong.
         environment |= {"UNSURE_DEADLINE_SECONDS": "120", "UNSURE_DRAIN_SECONDS": "120"}
         with self.log.open("wb") as log:
