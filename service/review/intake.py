@@ -88,14 +88,14 @@ class Intake:
                     self._enter([group])
                 return
             _fail(groups, error)
-        except Exception as error:  # a fault of ours must not end the thread that all wait for
+        except Exception:  # a fault of ours must not end the thread that all wait for
             log.exception("rows could not enter the review queue")
-            _fail(groups, error)
+            _fail(groups, Unavailable("the server failed to write to the review queue; see its log"))
         else:
             for group in groups:
                 group.entered.set_result([next(identifiers) for _ in group.rows])
 
 
-def _fail(groups: Sequence[_Group], error: Exception) -> None:
+def _fail(groups: Sequence[_Group], error: Unavailable) -> None:
     for group in groups:
         group.entered.set_exception(error)

@@ -82,7 +82,7 @@ class Store:
         records = [entering(self._identifiers.new(now), now, row) for row in rows]
         prints = [record["fingerprint"] for record in records]
         kinds = {"postgresql": postgresql, "sqlite": sqlite}
-        added = kinds[self._database.dialect].insert(ITEMS).on_conflict_do_nothing()
+        added = kinds[self._database.dialect].insert(ITEMS).on_conflict_do_nothing(["fingerprint"])
         with self._database.writing() as connection:
             # In one order in all processes: two that wait for each other's rows would wait for ever.
             connection.execute(added, sorted(records, key=lambda record: record["fingerprint"]))
@@ -166,5 +166,5 @@ def _identifiers(connection: Connection, prints: Sequence[str]) -> dict[str, str
     known: dict[str, str] = {}
     for start in range(0, len(prints), _AT_ONCE):
         some = ITEMS.c.fingerprint.in_(prints[start : start + _AT_ONCE])
-        known |= dict(connection.execute(select(ITEMS.c.fingerprint, ITEMS.c.id).where(some)).tuples().all())
+        known |= dict(connection.execute(select(ITEMS.c.fingerprint, ITEMS.c.id).where(some)).all())
     return known
