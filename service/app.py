@@ -32,6 +32,7 @@ from service.telemetry.metrics import Telemetry
 log = logging.getLogger("unsure")
 
 _LOOK_SECONDS = 1.0
+_CLOSING_SECONDS = 5.0  # of a database that does not answer
 _LOOKS = 3  # in a row that find trouble: a thread that died is replaced at once
 
 
@@ -92,7 +93,7 @@ def build(
         await scheduler.drain()
         await asyncio.wait([loading])
         if queue is not None and opening is not None:
-            await opening
+            await asyncio.wait([opening], timeout=_CLOSING_SECONDS)
             await queue.close()
 
     application = api(

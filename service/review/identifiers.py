@@ -1,9 +1,11 @@
 """Identifiers of items: later ones are greater, and none can be guessed (RFC 9562, version 7)."""
 
+import re
 import secrets
 import threading
 from uuid import UUID
 
+_FORM = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _COUNTER_BITS, _RANDOM_BITS = 12, 62
 _VERSION, _VARIANT = 7 << 76, 2 << 62
 
@@ -30,3 +32,8 @@ class Identifiers:
                 int=milliseconds << 80 | _VERSION | counter << 64 | _VARIANT | secrets.randbits(_RANDOM_BITS)
             )
         )
+
+
+def is_identifier(text: str) -> bool:
+    """Tell whether a text may name an item; a database would not even take some that do not."""
+    return _FORM.fullmatch(text) is not None

@@ -7,6 +7,7 @@ import msgspec
 from sqlalchemy import ColumnElement, and_, or_
 
 from service.errors import InvalidInput
+from service.review.identifiers import is_identifier
 from service.review.items import Item, Status
 from service.review.schema import ITEMS
 
@@ -63,7 +64,7 @@ def behind(order: Order, given: str) -> ColumnElement[bool]:
         InvalidInput: it is no place of this order.
     """
     last = _read(given)
-    if last is None or last.order != order:
+    if last is None or last.order != order or not is_identifier(last.id):
         raise InvalidInput("cursor must be the next_cursor of an answer in the same order, and is another")
     later: ColumnElement[bool] = ITEMS.c.id > last.id
     if order == "oldest":

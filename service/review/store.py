@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from service.errors import NotFound
 from service.review.database import Database
-from service.review.identifiers import Identifiers
+from service.review.identifiers import Identifiers, is_identifier
 from service.review.items import Item, Row
 from service.review.paging import Filter, Order, behind, cursor, ordering, standing
 from service.review.records import entering, item_of, standing_of
@@ -156,7 +156,8 @@ class Store:
 
 def _found(connection: Connection, identifier: str, *, changing: bool = False) -> Item:
     query = select(ITEMS).where(ITEMS.c.id == identifier)
-    found = connection.execute(query.with_for_update() if changing else query).mappings().first()
+    query = query.with_for_update() if changing else query
+    found = connection.execute(query).mappings().first() if is_identifier(identifier) else None
     if found is None:
         raise NotFound(f"there is no review {identifier}")
     return item_of(found)

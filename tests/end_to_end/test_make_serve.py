@@ -109,6 +109,8 @@ def test_the_readmes_calls_give_the_readmes_answers(served: Served, call: Call) 
 def assert_alike(given: Any, shown: Any, where: str) -> None:
     if where.endswith("request_id"):
         assert re.fullmatch(r"[0-9a-f]{32}", given)
+    elif where.endswith("review_id") and shown is not None:
+        assert re.fullmatch(r"[0-9a-f-]{36}", given)
     elif isinstance(shown, dict):
         assert given.keys() == shown.keys(), where
         for key in shown:

@@ -2,6 +2,7 @@
 
 import re
 import stat
+from base64 import urlsafe_b64encode
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from service.review.store import Store
 
 LEASE_SECONDS = 60.0
 PENDING = Filter("pending")
+NULL_NAMED = urlsafe_b64encode(b'["oldest", 0, "\\u0000"]').decode()
 
 
 def listed(store: Store, order: Order = "oldest", limit: int = 3, wanted: Filter = PENDING) -> list[Row]:
@@ -112,7 +114,7 @@ def test_what_enters_or_leaves_between_pages_moves_nothing(store: Store, order: 
     assert set(identifiers) <= {item.id for item in first.items} | set(rest)
 
 
-@pytest.mark.parametrize("cursor", ["x", "é", "W10", "bnVsbA", "=", "a" * 5000])
+@pytest.mark.parametrize("cursor", ["x", "é", "W10", "bnVsbA", "=", "a" * 5000, NULL_NAMED])
 def test_a_cursor_that_is_none_is_refused(store: Store, cursor: str) -> None:
     with pytest.raises(InvalidInput, match="cursor must be"):
         store.page(PENDING, "oldest", 3, cursor)
