@@ -44,9 +44,9 @@ def reliability(confidence: Array, right: NDArray[Any], bins: int = BINS) -> Rel
     """
     edges = np.linspace(0, 1, bins + 1)[1:-1]
     place = np.searchsorted(edges, confidence, side="left")
-    rows, sure, hits = (
-        np.bincount(place, weights=np.asarray(weights, float), minlength=bins)
-        for weights in (np.ones(len(confidence)), confidence, right)
+    sure, hits, rows = (
+        np.bincount(place, weights=np.asarray(weights), minlength=bins).astype(float)
+        for weights in (confidence, right, np.ones(len(confidence)))
     )
     used = rows > 0
     return Reliability(sure[used] / rows[used], hits[used] / rows[used], rows[used])

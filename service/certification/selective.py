@@ -92,4 +92,4 @@ def least_augrc(losses: Array) -> float:
 def _cumulative(curve: RiskCoverage) -> Array:
     """Sum the losses of the first k rows for every k from 0, tied rows in the mean order, [rows + 1]."""
     steps, sums = np.append(0, curve.accepted), np.append(0, curve.losses)
-    return np.interp(np.arange(curve.rows + 1), steps, sums)
+    return np.asarray(np.interp(np.arange(curve.rows + 1), steps, sums))
