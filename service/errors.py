@@ -17,6 +17,7 @@
     │   ├── WeightsError           the weights are missing, altered, or not the model's
     │   ├── FactoryError           the factory is not allowed, not there, or raised
     │   └── ModelRefused           the model cannot be served or sampled correctly
+    ├── CalibrationError           rows or a file from which no calibration can be had
     ├── KeysError                  the file of keys cannot be read, written, or contradicts itself
     ├── StartError                 with these settings no server can start
     └── FleetError                 of several processes not even one could start
@@ -145,6 +146,10 @@ class FactoryError(LoadError):
 
 class ModelRefused(LoadError):
     """The model cannot be served correctly, or some of its randomness cannot be sampled."""
+
+
+class CalibrationError(UnsureError):
+    """A model cannot be calibrated with these rows, or its calibration cannot be read or written."""
 
 
 class KeysError(UnsureError):
