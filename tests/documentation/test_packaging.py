@@ -64,4 +64,4 @@ def test_help_does_not_wait_for_torch() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     ).stdout
     assert printed.endswith("False\n")
-    assert "train Train a demo model, and add it to a model repository." in " ".join(printed.split())
+    assert "train Train a model, and add it to a model repository." in " ".join(printed.split())
