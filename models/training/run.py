@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from models.training.capabilities import FitsUnits
+from models.training.curves import learning_curves
 from models.training.data import Splits, split
-from models.training.entry import check_entry, write_version
+from models.training.entry import CURVES, check_entry, write_version
 from models.training.families import demo_of, entry_name
 from models.training.fit import Epoch, Figures, TrainingError, evaluate, fit
 from models.training.objectives import OBJECTIVES, Objective, balanced_cross_entropy
@@ -89,7 +90,8 @@ def train(name: str, recipe: Recipe, repository: Path, seed: int, watch: Watch) 
     best = max(epoch.number for epoch in epochs if epoch.best)
     counts = {part: len(rows) for part, rows in parts.items()} | {"calibration": len(splits.calibration)}
     record = record_of(recipe, seed, epochs, best, figures, counts)
-    folder = write_version(repository, manifest, model, splits.calibration, record)
+    curves = learning_curves(name, objective.figure_name, epochs, best)
+    folder = write_version(repository, manifest, model, splits.calibration, record, {CURVES: curves})
     return Report(folder, len(epochs), best, objective.figure_name, figures, counts)
 
 
