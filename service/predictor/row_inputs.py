@@ -9,6 +9,7 @@ from torch import Tensor
 from service.predictor.given_tensors import GivenTensor
 from service.predictor.inputs import InputReader
 from service.predictor.rows import Rows
+from service.predictor.texts import TextReader
 
 
 class RowInputs:
@@ -20,7 +21,9 @@ class RowInputs:
         rows: what it has read.
     """
 
-    def __init__(self, given: bytes | Sequence[GivenTensor], reader: InputReader, rows: Rows) -> None:
+    def __init__(
+        self, given: bytes | Sequence[GivenTensor], reader: InputReader | TextReader, rows: Rows
+    ) -> None:
         self._given = given
         self._reader = reader
         self._places = {
@@ -29,6 +32,8 @@ class RowInputs:
 
     def json(self, numbers: Sequence[int]) -> list[bytes]:
         """Give rows as `inputs` of the native face has them: as they were sent, where that was JSON."""
+        if isinstance(self._reader, TextReader):
+            return self._reader.rows_as_sent(self._given, numbers)
         if isinstance(self._given, bytes):
             return self._reader.rows_as_sent(self._given, numbers)
         names = self._reader.names
