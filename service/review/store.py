@@ -16,6 +16,7 @@ from service.review.records import entering, item_of, standing_of
 from service.review.schema import ITEMS
 from service.review.steps import Verdict, claimed, released, resolved
 
+_INSERT = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 _AT_ONCE = 500  # identifiers asked for in one statement
 
 
@@ -81,8 +82,7 @@ class Store:
         now = self.now
         records = [entering(self._identifiers.new(now), now, row) for row in rows]
         prints = [record["fingerprint"] for record in records]
-        kinds = {"postgresql": postgresql, "sqlite": sqlite}
-        added = kinds[self._database.dialect].insert(ITEMS).on_conflict_do_nothing(["fingerprint"])
+        added = _INSERT[self._database.dialect](ITEMS).on_conflict_do_nothing(index_elements=["fingerprint"])
         with self._database.writing() as connection:
             # In one order in all processes: two that wait for each other's rows would wait for ever.
             connection.execute(added, sorted(records, key=lambda record: record["fingerprint"]))
