@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from importlib.metadata import entry_points
 from math import isfinite
@@ -14,9 +13,10 @@ import click
 from service import __version__
 from service.access.issue import issue, listed
 from service.access.keys import SCOPES, Scope
-from service.errors import UnsureError
 from service.logs import start_logging
+from service.review_command import reviews
 from service.settings import Setting, Settings, settings_table
+from service.told import told
 
 _COMMANDS = "unsure.commands"  # the entry-point group by which other packages add commands
 
@@ -107,7 +107,7 @@ def serve(**given: Any) -> None:
     from service import server  # torch takes seconds to import, and --help must not wait for it
 
     settings = _logging(Settings(**given))
-    with _told():
+    with told():
         server.serve(settings)
 
 
@@ -124,7 +124,7 @@ def inspect(model: str, version: int | None, json_: bool, **given: Any) -> None:
     from service import inspection  # as above
 
     settings = _logging(Settings(**given))
-    with _told():
+    with told():
         served = inspection.load(settings, model, version)
         click.echo(inspection.as_json(served) if json_ else inspection.as_text(served))
 
@@ -192,7 +192,7 @@ def calibrate(
 
     settings = _logging(Settings(**given))
     asked = Asked(contract, target_error, confidence, measure)
-    with _told():
+    with told():
         made = calibrated(settings, Wish(model, version, data, asked, tolerance), _watched)
     click.echo(made_in_words(made))
     click.echo(f"Written to {made.path}.", err=True)
@@ -248,7 +248,7 @@ def create(name: str, scopes: tuple[Scope, ...], expires: datetime | None, path:
 
     NAME says whose key it is.
     """
-    with _told():
+    with told():
         click.echo(issue(path, name, scopes, expires.date() if expires else None))
     click.echo(
         f"Added {name!r} to {path}. The key above is kept nowhere: hand it over now.\n"
@@ -262,7 +262,7 @@ def create(name: str, scopes: tuple[Scope, ...], expires: datetime | None, path:
 @_KEYS_FILE
 def list_keys(path: Path) -> None:
     """List the names of the keys, and what each may."""
-    with _told():
+    with told():
         for line in listed(path):
             click.echo(line)
 
@@ -272,10 +272,4 @@ def _logging(settings: Settings) -> Settings:
     return settings
 
 
-@contextmanager
-def _told() -> Iterator[None]:
-    """End with one sentence where an error is ours."""
-    try:
-        yield
-    except UnsureError as cause:
-        raise click.ClickException(str(cause)) from cause
+main.add_command(reviews)

@@ -71,6 +71,17 @@ class Database:
             with self._engine.execution_options(**{_WRITES: True}).begin() as connection:
                 yield connection
 
+    def check_is_there(self) -> None:
+        """Refuse a file that is not there, where making an empty one would hide a wrong name.
+
+        Raises:
+            StartError: it is not.
+        """
+        if self.dialect == "sqlite" and not Path(self._url.database or "").exists():
+            raise StartError(
+                f"there is no review queue at {self._url.database}; name its database with --url"
+            )
+
     def close(self) -> None:
         """Let go of all connections."""
         self._engine.dispose()
