@@ -24,6 +24,7 @@ from service.predictor.reviewing import Reviewing
 from service.process import keep_what_is_loaded, let_go_of_what_is_replaced
 from service.review.database import Database
 from service.review.queue import ReviewQueue
+from service.review.retention import retain
 from service.review.store import Store
 from service.scheduling.scheduler import Limits, Scheduler
 from service.settings import NO_REVIEWS, Settings
@@ -85,16 +86,13 @@ def build(
         watching = asyncio.create_task(_end_in_trouble(scheduler)) if link is not None else None
         if link is not None:
             link.listen()
-        opening = None if queue is None else asyncio.create_task(_open(queue))
-        yield
-        if watching is not None:
-            watching.cancel()
-        catalogue.close()
-        await scheduler.drain()
-        await asyncio.wait([loading])
-        if queue is not None and opening is not None:
-            await asyncio.wait([opening], timeout=_CLOSING_SECONDS)
-            await queue.close()
+        async with _reviewed(queue, settings.review_days):
+            yield
+            if watching is not None:
+                watching.cancel()
+            catalogue.close()
+            await scheduler.drain()
+            await asyncio.wait([loading])
 
     application = api(
         predictor, catalogue, link or changes, telemetry, guard, _body_limits(settings), lifespan, queue
@@ -140,6 +138,21 @@ def _review_queue(settings: Settings) -> ReviewQueue | None:
         return None
     store = Store(Database(settings.review_url, settings.review_write_seconds), settings.review_lease_seconds)
     return ReviewQueue(store, settings.review_write_seconds)
+
+
+@asynccontextmanager
+async def _reviewed(queue: ReviewQueue | None, days: float) -> AsyncIterator[None]:
+    """Have the queue open; whoever still enters rows at the end has left before."""
+    if queue is None:
+        yield
+        return
+    opening = asyncio.create_task(_open(queue))
+    retaining = asyncio.create_task(retain(queue, days)) if days > 0 else None
+    yield
+    if retaining is not None:
+        retaining.cancel()
+    await asyncio.wait([opening], timeout=_CLOSING_SECONDS)
+    await queue.close()
 
 
 async def _open(queue: ReviewQueue) -> None:

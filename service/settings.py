@@ -114,6 +114,9 @@ class Settings:
         str,
         Described("What the review queue keeps of a row's input.", choices=("stored", "hashed")),
     ] = "stored"
+    review_days: Annotated[
+        float, Described("How long an item of the review queue is kept, in days; 0 for ever.", 0)
+    ] = 0.0
     review_lease_seconds: Annotated[
         float, Described("How long a reviewer's claim holds; then the item is pending again.", 1)
     ] = 900.0

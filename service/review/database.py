@@ -163,7 +163,8 @@ def _patience(url: URL, seconds: float) -> dict[str, Any]:
 
 def _set_up(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # or the driver commits before what it takes for no query
-    for pragma in ("journal_mode = WAL", "synchronous = FULL"):
+    # What is removed is overwritten: it was a client's.
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON"):
         connection.execute(f"PRAGMA {pragma}").close()
 
 

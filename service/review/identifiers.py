@@ -34,6 +34,15 @@ class Identifiers:
         )
 
 
+def first_identifier(now: float) -> str:
+    """Give what is not greater than any identifier made at a time or later, and greater than those of before.
+
+    Args:
+        now: in seconds since 1970.
+    """
+    return str(UUID(int=max(0, int(now * 1000)) << 80))
+
+
 def is_identifier(text: str) -> bool:
     """Tell whether a text may name an item; a database would not even take some that do not."""
     return _FORM.fullmatch(text) is not None

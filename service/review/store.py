@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Table, case, func, select, update
+from sqlalchemy import Connection, Table, case, delete, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from service.errors import Conflict, InvalidInput, NotFound
 from service.review.database import Database
-from service.review.identifiers import Identifiers, is_identifier
+from service.review.identifiers import Identifiers, first_identifier, is_identifier
 from service.review.items import Item, Row
 from service.review.labels import Labelled, Problems
 from service.review.paging import Filter, Order, behind, cursor, ordering, standing
@@ -176,6 +176,15 @@ class Store:
         query = select(*versions, *counted).group_by(*versions).order_by(*versions)
         with self._database.reading() as connection:
             return [Tally(*found) for found in connection.execute(query)]
+
+    def forget(self, seconds: float, most: int) -> int:
+        """Remove the oldest of the items of such an age, except what somebody holds; tells how many."""
+        now = self.now
+        free = or_(ITEMS.c.claim_expires.is_(None), ITEMS.c.claim_expires <= now)
+        old = select(ITEMS.c.id).where(ITEMS.c.id < first_identifier(now - seconds), free)
+        oldest = old.order_by(ITEMS.c.id).limit(most)
+        with self._database.writing() as connection:
+            return connection.execute(delete(ITEMS).where(ITEMS.c.id.in_(oldest))).rowcount
 
     def _label(self, connection: Connection, one: Labelled, check: Callable[[Item, Verdict], None]) -> bool:
         item = _found(connection, one.id, changing=True)
