@@ -38,20 +38,6 @@ def wait_until(true: Any) -> None:
         time.sleep(0.05)
 
 
-def members(server: Process) -> list[int]:
-    """The numbers of the processes below the supervisor that serve, or are about to."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent = int(path.read_text().rpartition(")")[2].split()[1])
-            command = (path.parent / "cmdline").read_bytes()
-        except OSError:  # it ended meanwhile
-            continue
-        if parent == server.pid and b"spawn_main" in command:
-            found.append(int(path.parent.name))
-    return found
-
-
 def listening(server: Process) -> list[str]:
     """Lines of the log that tell that a process has loaded."""
     return re.findall(r"process \d of \d has loaded", server.log.read_text())
@@ -114,11 +100,11 @@ def test_another_takes_the_place_of_one_that_is_killed(server: Process) -> None:
     """No count is lost, and what was unloaded stays so."""
     assert ask(server, "/v2/repository/models/small/unload", {}).status_code == 200
     before, told = total(server, "unsure_requests_total"), len(listening(server))
-    (killed, kept) = members(server)
+    (killed, kept) = server.members()
     os.kill(killed, signal.SIGKILL)
     wait_until(lambda: len(listening(server)) > told)
-    assert len(members(server)) == WORKERS
-    assert kept in members(server)
+    assert len(server.members()) == WORKERS
+    assert kept in server.members()
     assert statuses(server) == {503}
     assert total(server, "unsure_requests_total") == before + ASKED
     assert load(server).status_code == 200
@@ -126,7 +112,7 @@ def test_another_takes_the_place_of_one_that_is_killed(server: Process) -> None:
 
 
 def test_all_end_when_told_to(server: Process) -> None:
-    pids = members(server)
+    pids = server.members()
     server.tell(signal.SIGTERM)
     assert server.ended() == 0
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
@@ -139,9 +125,9 @@ def test_one_whose_model_never_comes_back_is_replaced(tmp_path: Path) -> None:
     repository.add("hanging", factory="hanging")
     with served(repository.path, WORKERS=WORKERS, DEADLINE_SECONDS=1, DRAIN_SECONDS=1) as process:
         wait_until(lambda: len(listening(process)) == WORKERS)
-        before = members(process)
+        before = process.members()
         body = {"inputs": [FAR]}
         assert ask(process, "/v1/models/hanging/predict", body).status_code == 504
         wait_until(lambda: len(listening(process)) > WORKERS)
-        assert len({*members(process)} - {*before}) == 1
+        assert len({*process.members()} - {*before}) == 1
         assert statuses(process) == {200}
