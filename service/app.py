@@ -26,6 +26,7 @@ from service.review.database import Database
 from service.review.queue import ReviewQueue
 from service.review.retention import retain
 from service.review.store import Store
+from service.review.watching import watch
 from service.scheduling.scheduler import Limits, Scheduler
 from service.settings import NO_REVIEWS, Settings
 from service.telemetry.metrics import Telemetry
@@ -61,6 +62,7 @@ def build(
     queue = _review_queue(settings)
     reviewing = Reviewing(
         queue,
+        telemetry,
         stores_inputs=settings.review_inputs == "stored",
         refuses=settings.review_failure == "refuse",
     )
@@ -86,7 +88,7 @@ def build(
         watching = asyncio.create_task(_end_in_trouble(scheduler)) if link is not None else None
         if link is not None:
             link.listen()
-        async with _reviewed(queue, settings.review_days):
+        async with _reviewed(queue, settings.review_days, telemetry):
             yield
             if watching is not None:
                 watching.cancel()
@@ -141,16 +143,18 @@ def _review_queue(settings: Settings) -> ReviewQueue | None:
 
 
 @asynccontextmanager
-async def _reviewed(queue: ReviewQueue | None, days: float) -> AsyncIterator[None]:
+async def _reviewed(queue: ReviewQueue | None, days: float, telemetry: Telemetry) -> AsyncIterator[None]:
     """Have the queue open; whoever still enters rows at the end has left before."""
     if queue is None:
         yield
         return
     opening = asyncio.create_task(_open(queue))
-    retaining = asyncio.create_task(retain(queue, days)) if days > 0 else None
+    tasks = [asyncio.create_task(watch(queue, telemetry.review_items))]
+    if days > 0:
+        tasks.append(asyncio.create_task(retain(queue, days)))
     yield
-    if retaining is not None:
-        retaining.cancel()
+    for task in tasks:
+        task.cancel()
     await asyncio.wait([opening], timeout=_CLOSING_SECONDS)
     await queue.close()
 

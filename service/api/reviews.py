@@ -29,6 +29,7 @@ from service.review.paging import Filter
 from service.review.queue import ReviewQueue
 from service.review.steps import Verdict
 from service.review.store import Page, Store
+from service.telemetry.metrics import Telemetry
 
 Body = TypeVar("Body", bound=Struct)
 
@@ -41,12 +42,16 @@ class ReviewFace:
     Args:
         queue: has the items; None where there is no queue.
         catalogue: knows the models' labels.
+        telemetry: counts decisions.
         max_body_bytes: the largest body.
     """
 
-    def __init__(self, queue: ReviewQueue | None, catalogue: Catalogue, max_body_bytes: int) -> None:
+    def __init__(
+        self, queue: ReviewQueue | None, catalogue: Catalogue, telemetry: Telemetry, max_body_bytes: int
+    ) -> None:
         self._queue = queue
         self._catalogue = catalogue
+        self._telemetry = telemetry
         self._max_body_bytes = max_body_bytes
 
     def operations(self) -> list[Operation]:
@@ -137,7 +142,10 @@ class ReviewFace:
 
         def resolved(store: Store, identifier: str) -> Item:
             self._check_label(store.item(identifier), verdict.label)
-            return store.resolve(identifier, reviewer, verdict)
+            item = store.resolve(identifier, reviewer, verdict)
+            if item.resolution is not None:
+                self._telemetry.review_decided(agreed=item.resolution.agreed)
+            return item
 
         return await self._answered(request, resolved)
 

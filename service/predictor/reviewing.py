@@ -12,6 +12,7 @@ from service.predictor.rows import Rows
 from service.predictor.served_model import ServedModel
 from service.review.items import Reason, Row
 from service.review.queue import ReviewQueue
+from service.telemetry.metrics import Telemetry
 from service.uncertainty.classification import ClassificationMeasures
 from service.uncertainty.regression import INTERVAL_LEVEL
 
@@ -23,12 +24,17 @@ class Reviewing:
 
     Args:
         queue: None where there is none.
+        telemetry: counts what could not enter.
         stores_inputs: whether a row's input enters too, or its hash alone.
         refuses: whether an answer is kept back whose rows could not enter.
     """
 
-    def __init__(self, queue: ReviewQueue | None, *, stores_inputs: bool, refuses: bool) -> None:
+    def __init__(
+        self, queue: ReviewQueue | None, telemetry: Telemetry, *, stores_inputs: bool, refuses: bool
+    ) -> None:
         self._queue = queue
+        self._telemetry = telemetry
+        self._missed = 0  # rows, since the last that entered
         self._stores_inputs = stores_inputs
         self._refuses = refuses
 
@@ -54,11 +60,24 @@ class Reviewing:
         try:
             identifiers = await queue.enter(rows)
         except Unavailable as error:
-            log.warning("%d rows of request %s are not in the review queue", len(rows), rows[0].request_id)
+            self._miss(rows, error)
             if self._refuses:
                 raise Unavailable(f"{error}; no answer is given without the review it needs") from error
             return Reviewed({}, str(error))
+        if self._missed:
+            log.warning("rows enter the review queue again; %d did not, or not in time", self._missed)
+            self._missed = 0
         return Reviewed({row.number: one for row, one in zip(rows, identifiers, strict=True)})
+
+    def _miss(self, rows: Sequence[Row], error: Unavailable) -> None:
+        """Count rows that did not enter; the log tells of the first, and when others do again."""
+        if not self._missed:
+            log.warning(
+                "rows do not enter the review queue, from request %s on: %s", rows[0].request_id, error
+            )
+        self._missed += len(rows)
+        late = isinstance(error.__cause__, TimeoutError)
+        self._telemetry.review_missed("late" if late else "database", len(rows))
 
     def _rows(
         self,

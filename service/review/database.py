@@ -24,6 +24,7 @@ _LEAST_CONNECT_SECONDS = 2  # libpq takes less for 2
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATING = 7_235_013  # the number of PostgreSQL's advisory lock, by which one process migrates at a time
 _WRITES = "unsure_writes"
+_ROWS_FAULTS = (DataError, IntegrityError)
 
 # Alembic hands the connection to a migration through variables of its modules.
 _alembic = threading.Lock()
@@ -45,6 +46,7 @@ class Database:
         self._engine = _engine(self._url, patience_seconds)
         self._preparing = threading.Lock()
         self._prepared = False
+        self._fails = False
 
     @property
     def dialect(self) -> str:
@@ -101,18 +103,31 @@ class Database:
         try:
             yield
         except (SQLAlchemyError, CommandError, sqlite3.Error, OSError) as cause:
-            # The driver's own words: SQLAlchemy's hold the statement's values, which are a row's.
-            reason = getattr(cause, "orig", None) or cause
-            shown = self._url.render_as_string(hide_password=True)
-            log.error("the review queue's database %s failed: %s", shown, str(reason).strip())  # noqa: TRY400
+            self._tell(cause)
             raise Unavailable(
                 "the review queue's database does not answer; the server's log says why"
             ) from cause
+        if self._fails:
+            self._fails = False
+            log.info("the review queue's database answers again")
+
+    def _tell(self, cause: Exception) -> None:
+        """Log what a person should know: of a database that is down, that it went down."""
+        # The driver's own words: SQLAlchemy's hold the statement's values, which are a row's.
+        reason = str(getattr(cause, "orig", None) or cause).strip()
+        level = logging.DEBUG if self._fails else logging.ERROR
+        log.log(level, "the review queue's database %s failed: %s", self._shown, reason)
+        # What is wrong with rows says nothing of the database.
+        self._fails = self._fails or not isinstance(cause, _ROWS_FAULTS)
+
+    @property
+    def _shown(self) -> str:
+        return self._url.render_as_string(hide_password=True)
 
 
 def is_rows_fault(error: Unavailable) -> bool:
     """Tell whether a transaction failed for what was in it, so that others' rows might enter without."""
-    return isinstance(error.__cause__, (DataError, IntegrityError))
+    return isinstance(error.__cause__, _ROWS_FAULTS)
 
 
 def _checked(url: str) -> URL:

@@ -122,6 +122,30 @@ class Telemetry:
             registry=registry,
             multiprocess_mode="livemin",
         )
+        self._review_items = Gauge(
+            "unsure_review_items",
+            "Items of the review queue, by where they stand; counted twice a minute.",
+            ("status",),
+            registry=registry,
+            multiprocess_mode="livemostrecent",
+        )
+        self._review_decisions = Counter(
+            "unsure_review_decisions_total",
+            "Reviews resolved by a request, by whether the model was right.",
+            ("agreed",),
+            registry=registry,
+        )
+        self._review_missed = Counter(
+            "unsure_review_missed_total",
+            "Rows that did not enter the review queue: its database failed, or was late.",
+            ("reason",),
+            registry=registry,
+        )
+        # A series that appears with its first count shows no increase.
+        for agreed in (True, False):
+            self._review_decisions.labels(str(agreed).lower())
+        for reason in ("database", "late"):
+            self._review_missed.labels(reason)
         self._told: dict[str, set[str]] = {}
         self._load_seconds = Histogram(
             "unsure_model_load_duration_seconds",
@@ -177,6 +201,19 @@ class Telemetry:
         self._score(model, version).observe(score)
         for reason in reasons:
             self._low_confidence(model, version, reason).inc()
+
+    def review_items(self, counts: Mapping[str, int]) -> None:
+        """Tell how many items of the review queue stand where."""
+        for status, count in counts.items():
+            self._review_items.labels(status).set(count)
+
+    def review_decided(self, *, agreed: bool) -> None:
+        """Count a resolution."""
+        self._review_decisions.labels(str(agreed).lower()).inc()
+
+    def review_missed(self, reason: str, rows: int) -> None:
+        """Count rows that did not enter."""
+        self._review_missed.labels(reason).inc(rows)
 
     def loaded(self, model: str, seconds: float) -> None:
         """Count a load of a version."""

@@ -354,6 +354,41 @@ def test_a_queue_that_is_down_lets_answers_go_and_says_so(
     assert client.get("/v2/health/ready").status_code == 200
 
 
+def test_the_log_tells_of_an_outage_twice_and_of_its_end(
+    repository: Repository, serve: Serve, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    repository.add(policy=FLAGGED)
+    folder = tmp_path / "later"
+    client = serve(review_url=f"sqlite:///{folder}/reviews.db")
+    for _ in range(5):
+        ask(client)
+    assert 'unsure_review_missed_total{reason="database"} 15.0' in client.get("/metrics").text
+    folder.mkdir()
+    caplog.set_level("INFO")
+    assert None not in ids(ask(client)) + ids(ask(client))
+    told = [record.getMessage() for record in caplog.records if "review queue" in record.getMessage()]
+    assert len(told) == 4
+    assert "failed: " in told[0]
+    assert "rows do not enter the review queue, from request" in told[1]
+    assert told[2:] == [
+        "the review queue's database answers again",
+        "rows enter the review queue again; 15 did not, or not in time",
+    ]
+
+
+def test_decisions_are_counted(client: TestClient) -> None:
+    for identifier, right in zip(ids(ask(client)), (True, False, None), strict=True):
+        review = get(client, f"/{identifier}")
+        step(client, review["id"], "claim", reviewer="ann")
+        if right is not None:
+            label = review["prediction"]["label"]
+            other = next(one for one in "abc" if one != label)
+            step(client, review["id"], "resolve", reviewer="ann", label=label if right else other)
+    metrics = client.get("/metrics").text
+    assert 'unsure_review_decisions_total{agreed="true"} 1.0' in metrics
+    assert 'unsure_review_decisions_total{agreed="false"} 1.0' in metrics
+
+
 def test_a_queue_that_is_down_refuses_where_the_operator_says_so(
     repository: Repository, serve: Serve
 ) -> None:
