@@ -15,6 +15,7 @@
     ├── LoadError                  a model cannot be served; the others are
     │   ├── ManifestError          model.toml cannot be read or contradicts itself
     │   ├── WeightsError           the weights are missing, altered, or not the model's
+    │   ├── TokenizerError         the tokenizer is missing, altered, or cannot be read
     │   ├── FactoryError           the factory is not allowed, not there, or raised
     │   └── ModelRefused           the model cannot be served or sampled correctly
     ├── CalibrationError           rows or a file from which no calibration can be had
@@ -138,6 +139,10 @@ class ManifestError(LoadError):
 
 class WeightsError(LoadError):
     """The weights are missing, altered, not safetensors, or not this model's."""
+
+
+class TokenizerError(LoadError):
+    """The tokenizer of a text model is missing, altered, or not readable, or the library for it is."""
 
 
 class FactoryError(LoadError):

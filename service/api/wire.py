@@ -14,12 +14,12 @@ AT_LEAST_TWO = {"minimum": MIN_SAMPLES}
 SEEDS = {"minimum": 0, "maximum": 2**64 - 1}
 
 _ROWS = {"type": "array", "minItems": 1}
-_ROW = {"anyOf": [{"type": "array"}, {"type": "number"}]}
+_ROW = {"anyOf": [{"type": "array"}, {"type": "number"}, {"type": "string"}]}
 Inputs = Annotated[
     Raw,
     Meta(
         description="An array of rows, each of the model's input shape; for a model of several inputs, an "
-        "object of such arrays by their names.",
+        "object of such arrays by their names; for a text model, an array of strings.",
         extra_json_schema={
             "oneOf": [
                 _ROWS | {"items": _ROW},

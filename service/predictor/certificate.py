@@ -21,7 +21,7 @@ _BELOW_EVERY_SCORE = -1.0
 
 _PARTS = {
     "weights_sha256": "the weights are others",
-    "entry_sha256": "model.toml says something else of source, input or output",
+    "entry_sha256": "model.toml says something else of source, input, output or tokenizer",
     "sites": "other sites are sampled",
     "precision": "the server runs in another precision",
 }
@@ -84,9 +84,10 @@ def differences(calibrated: Setting, present: Setting) -> list[str]:
     return [text for part, text in _PARTS.items() if getattr(calibrated, part) != getattr(present, part)]
 
 
-def entry_sha256(manifest: Manifest) -> str:
-    """Hash what a manifest says of how outputs come about."""
-    parts = [manifest.task, manifest.source, manifest.input, manifest.output]
+def entry_sha256(manifest: Manifest, tokenizer_sha256: str | None) -> str:
+    """Hash what an entry says of how outputs come about, besides the weights."""
+    parts: list[Any] = [manifest.task, manifest.source, manifest.input, manifest.output, manifest.tokenizer]
+    parts.append(tokenizer_sha256)
     return sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()
 
 
