@@ -75,7 +75,9 @@ def train_demo(
     best = max(epoch.number for epoch in epochs if epoch.best)
     counts = {part: len(rows) for part, rows in parts.items()} | {"calibration": len(splits.calibration)}
     record = _record(seed, epochs, best, figures, counts)
-    folder = write_version(repository, manifest, model, splits.calibration, record)
+    folder = write_version(
+        repository, manifest, model, (splits.train, splits.validation), splits.calibration, record
+    )
     return Report(folder, len(epochs), best, objective.figure_name, figures, counts)
 
 
