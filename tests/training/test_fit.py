@@ -22,6 +22,7 @@ from models.training.objectives import OBJECTIVES, accuracy, normal_nll, r_squar
 from models.training.run import manifest_of
 from models.zoo import cnn, mlp
 from service.cli import main
+from service.calibration.data import fingerprints
 from service.repository.folder import ModelFolder
 
 
@@ -130,6 +131,8 @@ def test_an_entry_can_be_served_and_holds_what_it_should(tmp_path: Path) -> None
     kept = np.load(version / "calibration.npz")
     assert np.array_equal(kept["inputs"], rows.inputs.numpy())
     assert kept["targets"].tolist() == [0, 1, 2, 3, 4]
+    marks = (version / "training_rows.txt").read_text().split()
+    assert marks == fingerprints([rows.inputs.numpy().tobytes()], 5)  # as `unsure calibrate` makes them
     assert json.loads((version / "training.json").read_text()) == {"seed": 3}
     assert oct((version / "weights.safetensors").stat().st_mode)[-3:] == "644"
 
