@@ -33,6 +33,7 @@ check: .venv/installed ## style, types and walls; changes no file
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@cd clients/python && $(CURDIR)/$(BIN)/lint-imports
 
 format: .venv/installed ## rewrite files in the house's style
 	@$(BIN)/ruff format .
