@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ WEIGHTS = "weights.safetensors"
 CALIBRATION_ROWS = "calibration.npz"
 TRAINING_ROWS = "training_rows.txt"
 FIGURES = "training.json"
+CURVES = "learning_curves.svg"
 
 _READABLE = 0o644  # mkdtemp and safetensors write for their user alone, and the server may be another
 _DECIDES_THE_WEIGHTS = ("task", "source", "input", "output")
@@ -37,6 +39,7 @@ def write_version(
     seen: Iterable[Rows],
     calibration: Rows,
     figures: Mapping[str, Any],
+    texts: Mapping[str, str] = MappingProxyType({}),
 ) -> Path:
     """Add a version to a repository, after the highest that is there.
 
@@ -47,6 +50,7 @@ def write_version(
         seen: rows that the weights have learnt from, or were chosen by.
         calibration: rows that nothing has learnt from.
         figures: of the training, kept beside the weights.
+        texts: of other files beside the weights, by their names.
 
     Returns:
         The version's folder.
@@ -65,10 +69,10 @@ def write_version(
         np.savez_compressed(
             hidden / CALIBRATION_ROWS, inputs=calibration.inputs.numpy(), targets=calibration.targets.numpy()
         )
-        (hidden / TRAINING_ROWS).write_text(
-            "".join(f"{mark}\n" for rows in seen for mark in fingerprints(rows))
-        )
-        (hidden / FIGURES).write_text(json.dumps(figures, indent=2) + "\n")
+        marks = "".join(f"{mark}\n" for rows in seen for mark in fingerprints(rows))
+        record = {TRAINING_ROWS: marks, FIGURES: json.dumps(figures, indent=2) + "\n"}
+        for name, text in {**record, **texts}.items():
+            (hidden / name).write_text(text, "utf-8")
     _write_manifest(folder / MANIFEST, manifest)  # last: what has a manifest has weights
     return version
 

@@ -12,7 +12,6 @@ from service.flagging.policy import Guarantee, Policy
 from service.predictor.answers import EXACT, Exact
 from service.repository.calibration import Calibration, Conformal, Setting, read_calibration
 from service.repository.folder import ReadModel
-from service.repository.manifest import Manifest
 from service.uncertainty.sequential import Rounds
 
 log = logging.getLogger("unsure")
@@ -21,7 +20,7 @@ _BELOW_EVERY_SCORE = -1.0
 
 _PARTS = {
     "weights_sha256": "the weights are others",
-    "entry_sha256": "model.toml says something else of source, input, output or tokenizer",
+    "entry_sha256": "model.toml says something else of source, input or output, or the tokenizer is another",
     "sites": "other sites are sampled",
     "precision": "the server runs in another precision",
 }
@@ -89,10 +88,12 @@ def differences(calibrated: Setting, present: Setting) -> list[str]:
     return [text for part, text in _PARTS.items() if getattr(calibrated, part) != getattr(present, part)]
 
 
-def entry_sha256(manifest: Manifest, tokenizer_sha256: str | None) -> str:
-    """Hash what an entry says of how outputs come about, besides the weights."""
-    parts: list[Any] = [manifest.task, manifest.source, manifest.input, manifest.output, manifest.tokenizer]
-    parts.append(tokenizer_sha256)
+def entry_sha256(read: ReadModel) -> str:
+    """Hash what an entry says of how outputs come about, its weights aside."""
+    manifest = read.manifest
+    parts: list[Any] = [manifest.task, manifest.source, manifest.input, manifest.output]
+    if manifest.tokenizer is not None:
+        parts += [manifest.tokenizer, read.tokenizer_sha256]
     return sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()
 
 

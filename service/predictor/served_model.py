@@ -74,7 +74,7 @@ class ServedModel:
             self._check_longest(self.inputs)
         self.setting = Setting(
             read.weights_sha256,
-            entry_sha256(manifest, read.tokenizer_sha256),
+            entry_sha256(read),
             tuple(site.name for site in self.engine.report.sites if site.sampled),
             execution.precision,
         )

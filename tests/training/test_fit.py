@@ -21,8 +21,8 @@ from models.training.fit import Epoch, Schedule, TrainingError, fit
 from models.training.objectives import OBJECTIVES, accuracy, normal_nll, r_squared
 from models.training.run import manifest_of
 from models.zoo import cnn, mlp
-from service.cli import main
 from service.calibration.data import fingerprints
+from service.cli import main
 from service.repository.folder import ModelFolder
 
 
