@@ -167,6 +167,11 @@ def inspect(model: str, version: int | None, json_: bool, **given: Any) -> None:
     type=_Finite(0, min_open=True),
     help="For values: how far off is wrong, in their unit.",
 )
+@click.option(
+    "--temperature",
+    is_flag=True,
+    help="Scale the probabilities of samples: one number for all, fitted to the rows that choose the score.",
+)
 @click.option("--measure", help="The score; left out, the best of all on some of the rows.")
 @with_settings("repository", "factories", "device", "plan", "precision", "log_level")
 def calibrate(
@@ -178,6 +183,7 @@ def calibrate(
     contract: Any,
     tolerance: float | None,
     measure: str | None,
+    temperature: bool,
     **given: Any,
 ) -> None:
     """Find a threshold that keeps a promise, on labelled rows.
@@ -192,7 +198,7 @@ def calibrate(
     from service.calibration.words import made_in_words
 
     settings = _logging(Settings(**given))
-    asked = Asked(contract, target_error, confidence, measure)
+    asked = Asked(contract, target_error, confidence, measure, temperature=temperature)
     with _told():
         made = calibrated(settings, Wish(model, version, data, asked, tolerance), _watched)
         report = write_report(made)
