@@ -22,6 +22,9 @@ _IDENTIFIERS = Random()  # noqa: S311  # nothing is kept secret by it
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 VERSION = re.compile(r"0|[1-9][0-9]{0,17}")
 _LENGTH = re.compile(r"[0-9]{1,18}")
+_SURROGATES = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
 _NOT_JSON = (b"NaN", b"-Infinity", b"Infinity")
 
 
@@ -95,6 +98,9 @@ def _malformed(body: bytes, cause: Exception) -> str:
         return f"the body is not JSON: JSON has no {number.decode()}"
     if not body.strip():
         return "the body is empty; it must be a JSON object"
+    half = next((found for found in _SURROGATES.finditer(body) if found["half"]), None)
+    if half:
+        return f"the body is not JSON: at byte {half.start()} a text has half of a pair, {half[0].decode()}"
     return (
         "the body nests too deeply" if isinstance(cause, RecursionError) else f"the body is not JSON: {cause}"
     )

@@ -217,8 +217,7 @@ def _question(asked: InferRequest, request: Request) -> tuple[str, int | None, A
 
 def _metadata(entry: Entry, model: ServedModel) -> ModelMetadata:
     inputs = [
-        TensorMetadata(tensor.name, DATATYPES[tensor.dtype], [-1, *tensor.shape])
-        for tensor in model.manifest.input
+        TensorMetadata(taken.name, DATATYPES[taken.dtype], [-1, *taken.shape]) for taken in model.inputs.taken
     ]
     versions = [str(number) for number in sorted(entry.versions)]
     return ModelMetadata(entry.name, versions, "pytorch_safetensors", inputs, _outputs(model))

@@ -33,7 +33,17 @@ def names(requirements: Iterable[str]) -> set[str]:
 
 
 def test_dependencies_are_what_the_service_imports() -> None:
-    assert names(PROJECT["dependencies"]) == imported("service") | TAKEN_UP
+    text = names(PROJECT["optional-dependencies"]["text"])
+    assert names(PROJECT["dependencies"]) | text == imported("service") | TAKEN_UP
+    assert not text & names(PROJECT["dependencies"])
+
+
+def test_serving_numbers_does_not_wait_for_tokenizers() -> None:
+    script = "import sys, service.server; print({'tokenizers', 'transformers'} & set(sys.modules))"
+    printed = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    ).stdout
+    assert printed == "set()\n"
 
 
 def test_training_needs_its_extra_alone() -> None:
