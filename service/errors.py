@@ -16,6 +16,7 @@
     │   ├── ManifestError          model.toml cannot be read or contradicts itself
     │   ├── WeightsError           the weights are missing, altered, or not the model's
     │   ├── TokenizerError         the tokenizer is missing, altered, or cannot be read
+    │   ├── PretrainedError        a folder of Hugging Face is not of a model that can be served
     │   ├── FactoryError           the factory is not allowed, not there, or raised
     │   └── ModelRefused           the model cannot be served or sampled correctly
     ├── KeysError                  the file of keys cannot be read, written, or contradicts itself
@@ -142,6 +143,10 @@ class WeightsError(LoadError):
 
 class TokenizerError(LoadError):
     """The tokenizer of a text model is missing, altered, or not readable, or the library for it is."""
+
+
+class PretrainedError(LoadError):
+    """A folder of Hugging Face is not of a model that can be served, or the library for it is missing."""
 
 
 class FactoryError(LoadError):

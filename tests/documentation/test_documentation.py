@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from readme import ROOT
 
 from service.cli import main
-from service.repository.manifest import read_manifest
+from service.repository.manifest_file import read_manifest
 from service.settings import settings_table
 
 PAGES = sorted(
@@ -62,6 +62,14 @@ def test_the_manifests_of_the_documentation_are_good(tmp_path: Path) -> None:
         path.parent.mkdir()
         path.write_text(toml)
         assert read_manifest(path).output.labels == expected
+
+
+def test_the_manifest_of_a_hugging_face_folder_is_good(tmp_path: Path) -> None:
+    (toml,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs/huggingface.md").read_text("utf-8"), re.DOTALL)
+    path = tmp_path / "reviews" / "model.toml"
+    path.parent.mkdir()
+    path.write_text(toml)
+    assert read_manifest(path).output.labels == ("poor", "fair", "good")
 
 
 def test_make_lists_every_command_that_the_readme_names() -> None:

@@ -33,9 +33,10 @@ def names(requirements: Iterable[str]) -> set[str]:
 
 
 def test_dependencies_are_what_the_service_imports() -> None:
-    text = names(PROJECT["optional-dependencies"]["text"])
-    assert names(PROJECT["dependencies"]) | text == imported("service") | TAKEN_UP
-    assert not text & names(PROJECT["dependencies"])
+    extras = PROJECT["optional-dependencies"]
+    optional = names([*extras["text"], *extras["huggingface"]])
+    assert names(PROJECT["dependencies"]) | optional == imported("service") | TAKEN_UP
+    assert not optional & names(PROJECT["dependencies"])
 
 
 def test_serving_numbers_does_not_wait_for_tokenizers() -> None:
@@ -50,12 +51,6 @@ def test_training_needs_its_extra_alone() -> None:
     extra = names(PROJECT["optional-dependencies"]["train"])
     assert imported("models") - names(PROJECT["dependencies"]) == extra
     assert not extra & names(PROJECT["dependencies"])
-
-
-def test_hugging_face_is_for_factories_and_no_import_of_the_server() -> None:
-    extra = names(PROJECT["optional-dependencies"]["huggingface"])
-    assert extra <= imported("tests")
-    assert not extra & (imported("service") | imported("models"))
 
 
 def test_every_requirement_is_pinned_in_the_constraints() -> None:
