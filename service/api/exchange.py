@@ -33,8 +33,13 @@ def request_id(scope: Scope) -> str:
     state = scope.setdefault("state", {})
     if "request_id" not in state:
         sent = dict(scope["headers"]).get(REQUEST_ID_HEADER.lower().encode(), b"").decode("latin-1")
-        state["request_id"] = sent if _REQUEST_ID.fullmatch(sent) else f"{_IDENTIFIERS.getrandbits(128):032x}"
+        state["request_id"] = sent if _REQUEST_ID.fullmatch(sent) else new_identifier()
     return str(state["request_id"])
+
+
+def new_identifier() -> str:
+    """Make an identifier for a request that brought none."""
+    return f"{_IDENTIFIERS.getrandbits(128):032x}"
 
 
 async def read_body(request: Request, limit_bytes: int) -> bytes:

@@ -19,8 +19,6 @@ from service.predictor.rows import Array, Rows
 from service.predictor.taken import Taken
 from service.repository.manifest import InputSpec
 
-_NUMPY = {"float32": np.float32, "float64": np.float64, "int32": np.int32, "int64": np.int64}
-
 TORCH_DTYPES = {
     "float32": torch.float32,
     "float64": torch.float64,
@@ -128,7 +126,7 @@ class TensorReader:
     def _converted(self, values: list[Any]) -> Array:
         try:
             with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused as such
-                return np.array(values, dtype=_NUMPY[self.spec.dtype])
+                return np.array(values, dtype=self.spec.dtype)
         except OverflowError as cause:
             raise InvalidInput(f"{self._named}: a number does not fit {self.spec.dtype}") from cause
 

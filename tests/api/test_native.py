@@ -7,7 +7,7 @@ import networks
 import numpy as np
 import pytest
 import torch
-from answers import assert_alike
+from alike import assert_alike
 from repositories import Repository
 from safetensors.torch import load_file
 from servers import Serve
