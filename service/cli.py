@@ -13,10 +13,13 @@ import click
 from service import __version__
 from service.access.issue import issue, listed
 from service.access.keys import SCOPES, Scope
+from service.addition.options import addition_options
 from service.errors import UnsureError
 from service.logs import start_logging
 from service.settings import Setting, Settings, settings_table
 
+_LOADING = ("repository", "factories", "device", "plan", "precision", "log_level")
+"""The settings of what loads a model."""
 _COMMANDS = "unsure.commands"  # the entry-point group by which other packages add commands
 
 
@@ -114,7 +117,7 @@ def serve(**given: Any) -> None:
 @click.argument("model")
 @click.option("--version", type=click.IntRange(1), help="Which version; the highest if left out.")
 @click.option("--json", "json_", is_flag=True, help="Print what GET /v1/models/MODEL/dropout answers.")
-@with_settings("repository", "factories", "device", "plan", "precision", "log_level")
+@with_settings(*_LOADING)
 def inspect(model: str, version: int | None, json_: bool, **given: Any) -> None:
     """Report the dropout of a model, and how its samples run.
 
@@ -126,6 +129,42 @@ def inspect(model: str, version: int | None, json_: bool, **given: Any) -> None:
     with _told():
         served = inspection.load(settings, model, version)
         click.echo(inspection.as_json(served) if json_ else inspection.as_text(served))
+
+
+@main.command(
+    epilog="Example: unsure add iris --factory my_package.networks:build --arguments '{\"hidden\": 64}' "
+    "--weights iris.safetensors --input flower:float32:4 --task classification --labels a,b,c"
+)
+@click.argument("name")
+@addition_options
+@with_settings(*_LOADING)
+def add(name: str, **given: Any) -> None:
+    """Add a version of a model to the repository.
+
+    NAME is the model's. It is copied, loaded and checked as the server does, its plans are measured, its
+    dropout is reported, and a row is tried; only then it is there. A version is never overwritten. Of a model
+    that is there, the next version takes --weights or --huggingface alone: model.toml says the rest.
+    """
+    from service import app, inspection  # as above
+    from service.addition.staging import added
+    from service.addition.trial import tried
+    from service.addition.wanted import wanted
+
+    settings = _logging(Settings(**{setting: given.pop(setting) for setting in _LOADING}))
+    sample = given.pop("sample")
+    with (
+        _told(),
+        added(
+            settings.repository, wanted(name, **given), settings.allowed_factories, app.execution(settings)
+        ) as model,
+    ):
+        click.echo(inspection.as_text(model))
+        click.echo(f"\n{tried(model, sample)}")
+    click.echo(
+        f"Added {name}, version {model.identity.version}, to {settings.repository}. A server that runs "
+        f"serves it after POST /v2/repository/models/{name}/load.",
+        err=True,
+    )
 
 
 @main.group(epilog="Example: unsure keys create radiology --scope predict --scope review")

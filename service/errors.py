@@ -20,6 +20,7 @@
     │   ├── FactoryError           the factory is not allowed, not there, or raised
     │   └── ModelRefused           the model cannot be served or sampled correctly
     ├── KeysError                  the file of keys cannot be read, written, or contradicts itself
+    ├── AdditionRefused            a version cannot be added to a repository, which is as it was
     ├── StartError                 with these settings no server can start
     └── FleetError                 of several processes not even one could start
 
@@ -163,6 +164,10 @@ class KeysError(UnsureError):
 
 class FleetError(UnsureError):
     """Of several processes not even one could start."""
+
+
+class AdditionRefused(UnsureError):
+    """A version cannot be added to a model repository; the repository is as it was."""
 
 
 class StartError(UnsureError):

@@ -64,7 +64,7 @@ def read_pretrained(folder: Path, manifest: Manifest) -> Pretrained:
             f"{config.path} is of a model for {config.task}, and the manifest's task is {manifest.task}"
         )
     settings, kind = _built(config)
-    _check_weights_are_there(folder)
+    check_weights_are_there(folder)
     digest = bound_digest(folder / WEIGHTS_FILE, WeightsError)
     digests = {WEIGHTS_FILE: digest, CONFIG_FILE: config.digest}
     network = _loaded(kind, settings, folder / WEIGHTS_FILE)
@@ -153,7 +153,8 @@ def _library(path: Path) -> Any:
     return transformers
 
 
-def _check_weights_are_there(folder: Path) -> None:
+def check_weights_are_there(folder: Path) -> None:
+    """Refuse weights that lie in a pickle or in several files, with the way out."""
     if (folder / WEIGHTS_FILE).exists():
         return
     if (folder / f"{WEIGHTS_FILE}.index.json").exists():
