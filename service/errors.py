@@ -19,6 +19,7 @@
     │   ├── PretrainedError        a folder of Hugging Face is not of a model that can be served
     │   ├── FactoryError           the factory is not allowed, not there, or raised
     │   └── ModelRefused           the model cannot be served or sampled correctly
+    ├── CalibrationError           rows or a file from which no calibration can be had
     ├── KeysError                  the file of keys cannot be read, written, or contradicts itself
     ├── AdditionRefused            a version cannot be added to a repository, which is as it was
     ├── StartError                 with these settings no server can start
@@ -156,6 +157,10 @@ class FactoryError(LoadError):
 
 class ModelRefused(LoadError):
     """The model cannot be served correctly, or some of its randomness cannot be sampled."""
+
+
+class CalibrationError(UnsureError):
+    """A model cannot be calibrated with these rows, or its calibration cannot be read or written."""
 
 
 class KeysError(UnsureError):
