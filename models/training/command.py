@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from models.training.fit import Epoch
+    from models.training.fitting import Epoch
     from models.training.recipe import Recipe
     from models.training.run import Report
 
@@ -135,6 +135,8 @@ def _watched(name: str) -> "Callable[[Iterable[Epoch], int], Iterable[Epoch]]":
 
 
 def _print(name: str, report: "Report") -> None:
+    if report.resumed:
+        click.echo(f"taken up after epoch {report.resumed} of a training that did not end")
     click.echo(
         f"{name}: the best of {report.epochs} epochs was {report.best_epoch}; written to {report.folder}"
     )

@@ -10,15 +10,17 @@ import torch
 from torch import nn
 
 from models.training.capabilities import FitsUnits
+from models.training.checkpoint import Checkpoint, checkpoint_path, training_digest
 from models.training.curves import learning_curves
 from models.training.data import Splits, split
 from models.training.entry import CURVES, check_entry, write_version
 from models.training.families import demo_of, entry_name
-from models.training.fit import Epoch, Figures, TrainingError, evaluate, fit
+from models.training.fit import TrainingError, evaluate, fit
+from models.training.fitting import Epoch, Figures
 from models.training.objectives import OBJECTIVES, Objective, balanced_cross_entropy
 from models.training.own_recipe import with_policy
 from models.training.recipe import Recipe
-from models.training.record import record_of
+from models.training.record import record_of, schedule_of
 
 SAMPLES, MAX_SAMPLES = 50, 1000
 
@@ -29,6 +31,7 @@ class Report:
 
     Args:
         folder: of the version.
+        resumed: after how many epochs an earlier, killed training was taken up; 0 where there was none.
         epochs: how many it ran.
         best_epoch: whose weights were kept.
         figure_name: what `figures` hold besides the loss.
@@ -37,6 +40,7 @@ class Report:
     """
 
     folder: Path
+    resumed: int
     epochs: int
     best_epoch: int
     figure_name: str
@@ -82,9 +86,13 @@ def train(name: str, recipe: Recipe, repository: Path, seed: int, watch: Watch) 
     manifest = manifest_of(name, recipe, splits.train.inputs.shape[1:])
     check_entry(repository, manifest)
     objective = objective_of(recipe, splits)
-    with _seeded(seed):
+    decides = {"seed": seed, "arguments": manifest["source"], "schedule": schedule_of(recipe)}
+    checkpoint = Checkpoint(checkpoint_path(repository, name), training_digest(decides, splits))
+    with _seeded(seed), _removed_in_vain(checkpoint):
         model = _network(recipe, splits)
-        epochs = list(watch(fit(model, splits, objective, recipe.schedule), recipe.schedule.epochs))
+        epochs = list(
+            watch(fit(model, splits, objective, recipe.schedule, checkpoint), recipe.schedule.epochs)
+        )
     parts = {part: getattr(splits, part) for part in ("train", "validation", "test")}
     figures = {part: evaluate(model, rows, objective) for part, rows in parts.items()}
     best = max(epoch.number for epoch in epochs if epoch.best)
@@ -92,7 +100,18 @@ def train(name: str, recipe: Recipe, repository: Path, seed: int, watch: Watch) 
     record = record_of(recipe, seed, epochs, best, figures, counts)
     curves = learning_curves(name, objective.figure_name, epochs, best)
     folder = write_version(repository, manifest, model, splits.calibration, record, {CURVES: curves})
-    return Report(folder, len(epochs), best, objective.figure_name, figures, counts)
+    checkpoint.remove()
+    return Report(folder, checkpoint.resumed, len(epochs), best, objective.figure_name, figures, counts)
+
+
+@contextmanager
+def _removed_in_vain(checkpoint: Checkpoint) -> Iterator[None]:
+    """Keep no checkpoint of a training that cannot go on: it would end there again."""
+    try:
+        yield
+    except TrainingError:
+        checkpoint.remove()
+        raise
 
 
 def objective_of(recipe: Recipe, splits: Splits) -> Objective:
