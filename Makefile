@@ -25,8 +25,9 @@ train-demos: .venv/installed
 		done && rm "$(MARKER)"; \
 	fi
 
+# A process a core, each with one thread of torch; a file stays with one process, whose fixtures it shares.
 test: .venv/installed ## install if needed, then pass all tests
-	@$(BIN)/python -m pytest
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile
 
 check: .venv/installed ## style, types and walls; changes no file
 	@$(BIN)/ruff format --check .

@@ -19,7 +19,7 @@ from pathlib import Path
 from time import monotonic
 
 import numpy as np
-from load import CLIENTS, Client, Load, Seen  # the folder of a script is on its path
+from clients import CLIENTS, Client, Load, Seen  # the folder of a script is on its path
 from measuring import machine, progress
 from questions import MODELS, Question, answered
 

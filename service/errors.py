@@ -15,8 +15,10 @@
     ├── LoadError                  a model cannot be served; the others are
     │   ├── ManifestError          model.toml cannot be read or contradicts itself
     │   ├── WeightsError           the weights are missing, altered, or not the model's
+    │   ├── TokenizerError         the tokenizer is missing, altered, or cannot be read
     │   ├── FactoryError           the factory is not allowed, not there, or raised
     │   └── ModelRefused           the model cannot be served or sampled correctly
+    ├── CalibrationError           rows or a file from which no calibration can be had
     ├── KeysError                  the file of keys cannot be read, written, or contradicts itself
     ├── StartError                 with these settings no server can start
     └── FleetError                 of several processes not even one could start
@@ -139,12 +141,20 @@ class WeightsError(LoadError):
     """The weights are missing, altered, not safetensors, or not this model's."""
 
 
+class TokenizerError(LoadError):
+    """The tokenizer of a text model is missing, altered, or not readable, or the library for it is."""
+
+
 class FactoryError(LoadError):
     """The factory is outside the allow-list, does not exist, or raised."""
 
 
 class ModelRefused(LoadError):
     """The model cannot be served correctly, or some of its randomness cannot be sampled."""
+
+
+class CalibrationError(UnsureError):
+    """A model cannot be calibrated with these rows, or its calibration cannot be read or written."""
 
 
 class KeysError(UnsureError):

@@ -2,13 +2,18 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import nn
 
 from service.errors import LoadError, ManifestError, WeightsError
 from service.repository.factory import build
 from service.repository.manifest import MODEL_NAME, Manifest, read_manifest
+from service.repository.text import read_tokenizer
 from service.repository.weights import load_weights
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 MANIFEST_FILE = "model.toml"
 WEIGHTS_FILE = "weights.safetensors"
@@ -24,6 +29,8 @@ class ReadModel:
         module: the network, on the CPU.
         weights_sha256: of the weights' file.
         folder: of the version.
+        tokenizer: of a text model.
+        tokenizer_sha256: of its file.
     """
 
     manifest: Manifest
@@ -31,6 +38,8 @@ class ReadModel:
     module: nn.Module
     weights_sha256: str
     folder: Path
+    tokenizer: "Tokenizer | None" = None
+    tokenizer_sha256: str | None = None
 
     @property
     def manifest_path(self) -> Path:
@@ -80,6 +89,7 @@ class ModelFolder:
         Raises:
             FactoryError: the network cannot be built.
             WeightsError: its weights cannot be loaded.
+            TokenizerError: it takes text, and its tokenizer cannot be read.
         """
         try:
             module = build(manifest.source, allowed_factories)
@@ -89,7 +99,8 @@ class ModelFolder:
         if folder.is_symlink():
             raise WeightsError(f"{folder} is a symbolic link; a version must lie in the repository itself")
         digest = load_weights(module, folder / WEIGHTS_FILE)
-        return ReadModel(manifest, version, module, digest, folder)
+        tokenizer = read_tokenizer(folder / manifest.tokenizer.file) if manifest.tokenizer else (None, None)
+        return ReadModel(manifest, version, module, digest, folder, *tokenizer)
 
 
 def model_folders(repository: Path) -> list[ModelFolder]:

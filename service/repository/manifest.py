@@ -2,7 +2,6 @@
 
 import re
 import tomllib
-from difflib import get_close_matches
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -11,6 +10,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from service.errors import ManifestError
+from service.repository.complaints import in_words
+from service.repository.text import TokenizerSpec, input_rules
 
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -131,6 +132,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     policy: PolicySpec
     output: OutputSpec = OutputSpec()
     sampling: SamplingSpec = SamplingSpec()
+    tokenizer: TokenizerSpec | None = None
 
     @property
     def logits(self) -> bool:
@@ -155,26 +157,11 @@ def read_manifest(path: Path) -> Manifest:
     except UnicodeDecodeError as cause:
         raise ManifestError(f"{path} is not UTF-8 text") from cause
     except msgspec.ValidationError as cause:
-        raise ManifestError(f"{path}: {_in_words(str(cause))}") from cause
+        raise ManifestError(f"{path}: {in_words(str(cause), _TABLES, _WAYS_OUT)}") from cause
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as cause:
         raise ManifestError(f"{path} is not valid TOML: {cause}") from cause
     _check(manifest, path)
     return manifest
-
-
-def _in_words(message: str) -> str:
-    """Put the key first: "Expected `int`, got `str` - at `$.sampling.seed`" begins with "sampling.seed:"."""
-    text, _, where = message.partition(" - at `$")
-    key = where.rstrip("`").lstrip(".")
-    for found, kind in (("contains unknown field", "unknown key"), ("missing required field", "missing key")):
-        if found in text:
-            name = text.split("`")[1]
-            known = _alternatives(key, name) if kind == "unknown key" else ""
-            return f"{kind} {f'{key}.{name}' if key else name}{known}"
-    for end, way_out in _WAYS_OUT.items():
-        if key.endswith(end):
-            text += f"; {way_out}"
-    return f"{key}: {text[0].lower()}{text[1:]}" if key else text
 
 
 _WAYS_OUT = {
@@ -184,23 +171,28 @@ _WAYS_OUT = {
     ".dtype": f"it is one of {', '.join(get_args(Dtype))}",
     "output.activation": "it is softmax or none",
     "sampling.samples": 'it is a number, { min, max }, or "exact"',
+    "tokenizer.file": "a file of the version's folder, by its name",
     "sampling.sites": 'it is "all", "head", or a list of patterns',
 }
 """What a key may be, by its end."""
 
 
-def _alternatives(key: str, name: str) -> str:
-    """Tell what may have been meant by an unknown key of a table."""
-    tables = {"": Manifest, "output": OutputSpec, "sampling": SamplingSpec, "policy": PolicySpec}
-    tables |= {"source": FactorySource}
-    fields = tables.get(key, InputSpec).__struct_fields__
-    near = get_close_matches(name, fields, 1)
-    return f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(fields)}"
+_TABLES: dict[str, type[Struct]] = {
+    "": Manifest,
+    "source": FactorySource,
+    "input": InputSpec,
+    "output": OutputSpec,
+    "sampling": SamplingSpec,
+    "sampling.samples": AdaptiveSpec,
+    "policy": PolicySpec,
+    "tokenizer": TokenizerSpec,
+}
 
 
 def _check(manifest: Manifest, path: Path) -> None:
     """Check what spans several keys, and what a type does not say."""
-    for broken, key, problem in _rules(manifest, path.parent.name):
+    text = input_rules(manifest.input) if manifest.tokenizer else []
+    for broken, key, problem in [*_rules(manifest, path.parent.name), *text]:
         if broken:
             raise ManifestError(f"{path}: {key}: {problem}")
 

@@ -53,14 +53,15 @@ def test_settings_that_are_named_exist(page: Path) -> None:
     assert named <= {setting.variable for setting in settings_table()}
 
 
-def test_the_manifest_of_the_documentation_is_good(tmp_path: Path) -> None:
-    (toml,) = re.findall(
-        r"```toml\n(.*?)```", (ROOT / "docs/model-repository.md").read_text("utf-8"), re.DOTALL
-    )
-    path = tmp_path / "tumours" / "model.toml"
-    path.parent.mkdir()
-    path.write_text(toml)
-    assert read_manifest(path).output.labels == ("malignant", "benign")
+def test_the_manifests_of_the_documentation_are_good(tmp_path: Path) -> None:
+    page = (ROOT / "docs/model-repository.md").read_text("utf-8")
+    labels = {"tumours": ("malignant", "benign"), "reports": ("routine", "urgent")}
+    tomls = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    for toml, (name, expected) in zip(tomls, labels.items(), strict=True):
+        path = tmp_path / name / "model.toml"
+        path.parent.mkdir()
+        path.write_text(toml)
+        assert read_manifest(path).output.labels == expected
 
 
 def test_make_lists_every_command_that_the_readme_names() -> None:
@@ -92,7 +93,7 @@ def test_the_architecture_lists_the_rooms() -> None:
 
 def test_every_command_helps_with_an_example() -> None:
     names = {*main.commands, *(found.name for found in entry_points(group="unsure.commands"))}
-    assert names == {"serve", "inspect", "keys", "train"}
+    assert names == {"serve", "inspect", "keys", "train", "calibrate"}
     for name in names:
         helped = CliRunner().invoke(main, [name, "--help"])
         assert helped.exit_code == 0
