@@ -13,7 +13,8 @@ from models.training.data import Rows, Splits
 from models.training.fitting import Epoch, Figures, Fitting
 from models.training.objectives import Objective
 
-_EVALUATED_ROWS = 1024  # at a time: what a network makes of all rows at once may not fit in memory
+# At a time: what a network makes of all rows at once may not fit in memory.
+_EVALUATED_ROWS, _EVALUATED_NUMBERS = 1024, 2**16
 
 
 class TrainingError(Exception):
@@ -108,7 +109,8 @@ def _epoch(fitting: Fitting, splits: Splits, objective: Objective, schedule: Sch
 def evaluate(model: nn.Module, rows: Rows, objective: Objective) -> Figures:
     """Compute the figures of a model in eval mode."""
     model.eval()
-    outputs = torch.cat([model(inputs) for inputs in rows.inputs.split(_EVALUATED_ROWS)])
+    size = max(1, min(_EVALUATED_ROWS, _EVALUATED_NUMBERS // max(rows.inputs[0].numel(), 1)))
+    outputs = torch.cat([model(inputs) for inputs in rows.inputs.split(size)])
     return Figures(objective.loss(outputs, rows.targets).item(), objective.figure(outputs, rows.targets))
 
 
