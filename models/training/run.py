@@ -102,7 +102,8 @@ def train(
     record = record_of(recipe, seed, epochs, best, figures, counts)
     figure_name = OBJECTIVES[recipe.task].figure_name
     curves = learning_curves(name, figure_name, epochs, best)
-    folder = write_version(repository, manifest, model, splits.calibration, record, {CURVES: curves})
+    seen = (splits.train, splits.validation)
+    folder = write_version(repository, manifest, model, seen, splits.calibration, record, {CURVES: curves})
     checkpoint.remove()
     return Report(folder, checkpoint.resumed, len(epochs), best, figure_name, figures, counts, tuning)
 
