@@ -27,6 +27,7 @@ from service.errors import DeadlineExceeded, ModelError, NotFound, RequestError,
 from service.predictor.catalogue import Catalogue
 from service.predictor.predictor import Predictor
 from service.telemetry.metrics import Telemetry
+from service.web.page import Page
 
 log = logging.getLogger("unsure")
 
@@ -61,7 +62,7 @@ def api(
     operations += operational.operations()
     routes = [Route(one.path, one.handler, methods=[one.method]) for one in map(guard.guarded, operations)]
     application = Starlette(
-        routes=[*routes, Route("/", guard.handler(operational.home, None))],
+        routes=[*routes, *Page().routes()],
         middleware=[Middleware(Envelope), Middleware(Receiving, bodies)],
         exception_handlers={RequestError: _failure, HTTPException: _failure},
         lifespan=lifespan,
