@@ -1,6 +1,7 @@
 """The command `unsure`. Data goes to stdout, logs to stderr."""
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from importlib.metadata import entry_points
@@ -126,6 +127,83 @@ def inspect(model: str, version: int | None, json_: bool, **given: Any) -> None:
     with _told():
         served = inspection.load(settings, model, version)
         click.echo(inspection.as_json(served) if json_ else inspection.as_text(served))
+
+
+@main.command(
+    epilog="Example: unsure calibrate digits --data heldout.npz --target-error 0.02 --confidence 0.95"
+)
+@click.argument("model")
+@click.option("--version", type=click.IntRange(1), help="Which version; the highest if left out.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Labelled rows that the model has not seen: .npz, .csv or .parquet. Left out: those that "
+    "`unsure train` has kept.",
+)
+@click.option(
+    "--target-error",
+    type=_Finite(0, 1, min_open=True, max_open=True),
+    default=0.02,
+    show_default=True,
+    help="Share of rows that may be wrong.",
+)
+@click.option(
+    "--confidence",
+    type=_Finite(0, 1, min_open=True, max_open=True),
+    default=0.95,
+    show_default=True,
+    help="Of the promise, for selective_risk.",
+)
+@click.option(
+    "--contract",
+    type=click.Choice(["selective_risk", "joint_risk"]),
+    default="selective_risk",
+    show_default=True,
+    help="What is promised: few errors among the rows that are not flagged, or, on average, few rows of all "
+    "that are wrong and not flagged.",
+)
+@click.option(
+    "--tolerance",
+    type=_Finite(0, min_open=True),
+    help="For values: how far off is wrong, in their unit.",
+)
+@click.option("--measure", help="The score; left out, the best of all on some of the rows.")
+@with_settings("repository", "factories", "device", "precision", "log_level")
+def calibrate(
+    model: str,
+    version: int | None,
+    data: Path | None,
+    target_error: float,
+    confidence: float,
+    contract: Any,
+    tolerance: float | None,
+    measure: str | None,
+    **given: Any,
+) -> None:
+    """Find a threshold that keeps a promise, on labelled rows.
+
+    MODEL is the name of a folder of the repository. Writes calibration.json beside the weights, and a report
+    to look at; a server takes the calibration with its next start, or when the model is loaded anew.
+    """
+    from service.calibration.calibrating import Asked  # as above
+    from service.calibration.run import Wish
+    from service.calibration.run import calibrate as calibrated
+    from service.calibration.words import made_in_words
+
+    settings = _logging(Settings(**given))
+    asked = Asked(contract, target_error, confidence, measure)
+    with _told():
+        made = calibrated(settings, Wish(model, version, data, asked, tolerance), _watched)
+    click.echo(made_in_words(made))
+    click.echo(f"Written to {made.path}.", err=True)
+
+
+def _watched(parts: Iterable[Any], most: int) -> Iterator[Any]:
+    """Show a bar on a terminal, and nothing where nobody watches."""
+    with click.progressbar(
+        parts, length=most, label="sampling", file=sys.stderr, hidden=not sys.stderr.isatty()
+    ) as bar:
+        yield from bar
 
 
 @main.group(epilog="Example: unsure keys create radiology --scope predict --scope review")

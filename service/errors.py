@@ -19,6 +19,7 @@
     │   ├── TokenizerError         the tokenizer is missing, altered, or cannot be read
     │   ├── FactoryError           the factory is not allowed, not there, or raised
     │   └── ModelRefused           the model cannot be served or sampled correctly
+    ├── CalibrationError           rows or a file from which no calibration can be had
     ├── KeysError                  the file of keys cannot be read, written, or contradicts itself
     ├── StartError                 with these settings no server can start
     └── FleetError                 of several processes not even one could start
@@ -157,6 +158,10 @@ class FactoryError(LoadError):
 
 class ModelRefused(LoadError):
     """The model cannot be served correctly, or some of its randomness cannot be sampled."""
+
+
+class CalibrationError(UnsureError):
+    """A model cannot be calibrated with these rows, or its calibration cannot be read or written."""
 
 
 class KeysError(UnsureError):

@@ -1,6 +1,6 @@
 """The JSON of the native face, as types: what is decoded, encoded, and shown in the OpenAPI document."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
@@ -106,6 +106,14 @@ class ValueRow(Struct):
     aleatoric_variance: Numbers | UnsetType = UNSET
 
 
+class GuaranteeView(Struct):
+    """What is promised of the rows that are not flagged; `confidence` is null where it holds on average."""
+
+    contract: Literal["selective_risk", "joint_risk"]
+    target_error: float
+    confidence: float | None
+
+
 class PolicyView(Struct):
     """What decided which rows are flagged."""
 
@@ -114,7 +122,8 @@ class PolicyView(Struct):
     threshold: float
     source: Literal["calibrated", "configured", "request"]
     certified: bool
-    guarantee: dict[str, Any] | None
+    guarantee: GuaranteeView | None
+    uncertified_reasons: Annotated[list[str], Meta(description="Why nothing is promised; empty where it is.")]
 
 
 class ReasonView(Struct):

@@ -97,6 +97,8 @@ class Predictor:
         policy = model.policy if question.threshold is None else model.policy.overridden(question.threshold)
         seed = _seed(question, model.manifest.sampling.seed)
         draw = self._draw(question, model, len(rows), policy.threshold)
+        rounds = draw.rounds if isinstance(draw, Draw) else draw
+        policy = policy.uncertified_by(model.certificate.departures(rounds, seed))
         lots = exact_lots(model, rows) if draw == EXACT else sampling_lots(model, rows, seed, draw)
         if question.whole:  # in one job: admitted or refused together, by one deadline
             lots += prediction_lots(model, rows)
@@ -108,7 +110,7 @@ class Predictor:
         answer = UncertaintyAnswer(
             identity=model.identity,
             seed=seed,
-            rounds=draw.rounds if isinstance(draw, Draw) else draw,
+            rounds=rounds,
             policy=policy,
             flags=flags,
             sampled=sampled,

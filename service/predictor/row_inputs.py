@@ -21,7 +21,9 @@ class RowInputs:
         rows: what it has read.
     """
 
-    def __init__(self, given: bytes | Sequence[GivenTensor], reader: InputReader | TextReader, rows: Rows) -> None:
+    def __init__(
+        self, given: bytes | Sequence[GivenTensor], reader: InputReader | TextReader, rows: Rows
+    ) -> None:
         self._given = given
         self._reader = reader
         self._places = {

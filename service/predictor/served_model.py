@@ -10,12 +10,14 @@ from torch import Tensor
 from service.errors import LoadError, ManifestError, ModelError
 from service.flagging.policy import Policy
 from service.predictor.answers import EXACT, ClassPrediction, Exact, Identity, Sampled, ValuePrediction
+from service.predictor.certificate import certificate, entry_sha256
 from service.predictor.execution import Execution, choice_of, findings_of
 from service.predictor.inputs import TORCH_DTYPES, InputReader
 from service.predictor.rows import Inputs
 from service.predictor.sampled_rows import SampledRows
 from service.predictor.texts import TextReader
 from service.predictor.together import Asked, sample_together
+from service.repository.calibration import Setting
 from service.repository.findings import read_findings, write_findings
 from service.repository.folder import ReadModel
 from service.repository.manifest import AdaptiveSpec, Manifest
@@ -46,7 +48,7 @@ class ServedModel:
         self.manifest = manifest = read.manifest
         self.weights_sha256 = read.weights_sha256
         self.identity = Identity(manifest.name, str(read.version), manifest.output.labels)
-        self.policy = _policy(manifest, read.version)
+        configured = _policy(manifest, read.version)
         self.tokenizer_sha256 = read.tokenizer_sha256
         self.inputs: InputReader | TextReader = _reader(read)
         circumstances = execution.circumstances(read)
@@ -70,6 +72,14 @@ class ServedModel:
         self._check_output()
         if isinstance(self.inputs, TextReader):
             self._check_longest(self.inputs)
+        self.setting = Setting(
+            read.weights_sha256,
+            entry_sha256(read),
+            tuple(site.name for site in self.engine.report.sites if site.sampled),
+            execution.precision,
+        )
+        self.certificate = certificate(read, configured, self.setting)
+        self.policy = self.certificate.policy
 
     def predict(self, inputs: Inputs) -> ClassPrediction | ValuePrediction:
         """Run the whole network on rows of one shape."""
