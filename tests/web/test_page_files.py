@@ -82,9 +82,15 @@ def test_no_file_names_another_host_or_makes_markup_of_text() -> None:
 
 
 def test_every_file_is_used() -> None:
-    texts = {name: file.content.decode() for name, file in FILES.items()}
-    used = {name for text in texts.values() for name in re.findall(r'(?:page|\.)/([\w.]+)"', text)}
-    assert used == FILES.keys() - {"index.html"}
+    texts = {name: file.content.decode() for name, file in FILES.items() if not name.endswith(".html")}
+    imported = {name for text in texts.values() for name in re.findall(r'"\./([\w.]+)"', text)}
+    assert imported == {name for name in FILES if name.endswith(".js")} - {"main.js"}
+
+
+def test_the_page_asks_for_all_its_files_at_once() -> None:
+    """Else a browser would find out file by file what the next ones are."""
+    asked = re.findall(r'"page/([\w.]+)"', FILES["index.html"].content.decode())
+    assert set(asked) == FILES.keys() - {"index.html"}
 
 
 def test_the_files_are_in_what_is_installed() -> None:

@@ -32,14 +32,15 @@ export function duration(seconds) {
   return seconds < 172800 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86400)} days`;
 }
 
-/** Give how long ago a moment was, as a time element with the moment itself. */
-export function ago(seconds) {
-  const node = document.createElement("time");
-  const moment = new Date(seconds * 1000);
-  node.dateTime = moment.toISOString();
-  node.title = moment.toLocaleString();
-  node.textContent = `${duration(Math.max(0, Math.round(Date.now() / 1000 - seconds)))} ago`;
-  return node;
+/** Give how long ago a moment was; the clocks of server and browser may differ a little. */
+export function ago(moment) {
+  const seconds = Math.round((Date.now() - Date.parse(moment)) / 1000);
+  return seconds < 10 ? "just now" : `${duration(seconds)} ago`;
+}
+
+/** Give the time of day of a moment. */
+export function clock(moment) {
+  return new Date(moment).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 }
 
 /** Give a count with its noun. */

@@ -10,8 +10,8 @@ const MEASURES = {
   mutual_information: "how much the samples disagree with each other",
   variation_ratio: "the share of samples that name another class",
   max_probability: "what is missing to certainty: 1 − the probability of the class",
-  standard_deviation: "how far the samples lie apart",
-  relative_standard_deviation: "how far the samples lie apart, as a share of the value",
+  standard_deviation: "how far off the value may be, by the samples and by the noise of the data",
+  relative_standard_deviation: "how far off the value may be, as a share of it",
   interval_width: "how wide the interval is",
 };
 

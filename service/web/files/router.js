@@ -80,6 +80,7 @@ export class Router {
 
   #put(page) {
     const moved = this.#where !== location.hash;
+    const held = document.activeElement?.id;
     this.#where = location.hash;
     this.#main.replaceChildren(...page.content);
     this.#main.removeAttribute("aria-busy");
@@ -89,19 +90,20 @@ export class Router {
       else link.removeAttribute("aria-current");
     }
     page.shown?.();
-    focused(this.#main, page, moved);
+    focused(this.#main, held, page, moved);
   }
 }
 
-/** A new page is read from its heading on; one that was brought up to date leaves the focus to the view. */
-function focused(main, page, moved) {
-  const target = page.focus ? main.querySelector(page.focus) : null;
+/** The focus stays where it was, if that is still there; else it goes where the view wants it, or to the heading. */
+function focused(main, held, page, moved) {
+  const same = held ? document.getElementById(held) : null;
+  const target = same ?? (page.focus ? main.querySelector(page.focus) : null);
   if (target !== null) target.focus({ preventScroll: !moved });
   else if (moved || document.activeElement === document.body) {
     const first = main.querySelector("h1");
     first?.setAttribute("tabindex", "-1");
     first?.focus({ preventScroll: true });
-    if (moved && !page.stays) window.scrollTo(0, 0);
+    if (moved) window.scrollTo(0, 0);
   }
 }
 

@@ -25,6 +25,13 @@ export async function ask(path, { body, signal } = {}) {
   throw await refusal(answer);
 }
 
+/** Ask for text. */
+export async function askText(path, { signal } = {}) {
+  const answer = await asked(path, undefined, signal);
+  if (answer.ok) return answer.text();
+  throw await refusal(answer);
+}
+
 /** Name a path whose parts may hold anything. */
 export function path(...parts) {
   return parts.map(encodeURIComponent).join("/");

@@ -13,14 +13,14 @@ import * as session from "./session.js";
 export function signIn(entered) {
   return async (_parts, values, signal) => ({
     title: "Sign in",
-    focus: session.key() === null ? "#key" : null,
+    focus: session.key() !== null ? null : session.reviewer() ? "#key" : "#name",
     content: session.key() === null ? form(values.get("why"), entered) : await signedIn(signal),
   });
 }
 
 function form(why, entered) {
   const key = element("input", { id: "key", type: "password", autocomplete: "current-password", required: true, spellcheck: "false" });
-  const name = element("input", { id: "name", autocomplete: "name", value: session.reviewer(), maxlength: "80" });
+  const name = element("input", { id: "name", autocomplete: "username", value: session.reviewer(), maxlength: "80" });
   const trouble = element("div", { id: "trouble" });
   const button = element("button", { class: "strong" }, "Sign in");
   const submitted = async (event) => {
@@ -43,10 +43,10 @@ function form(why, entered) {
       "form",
       { class: "narrow", submit: submitted },
       element("p", {}, "This server asks for a key. Whoever runs it makes keys, and says what yours may do."),
-      element("label", { for: "key" }, "Key"),
-      key,
       element("label", { for: "name" }, "Your name ", element("span", { class: "quiet" }, "stands beside your reviews")),
       name,
+      element("label", { for: "key" }, "Key"),
+      key,
       trouble,
       button,
       element("p", { class: "quiet" }, "The key stays in this tab, and is forgotten with it."),
