@@ -5,7 +5,8 @@
     │   ├── InvalidInput           the request itself is wrong
     │   ├── Unauthorized           no key, or none that the server takes
     │   ├── Forbidden              the key may not do this
-    │   ├── NotFound               no such path, model or version
+    │   ├── NotFound               no such path, model, version or review
+    │   ├── Conflict               the step is not allowed where the item stands
     │   ├── TooLarge               the request exceeds a limit on its size
     │   ├── NoDropout              uncertainty was asked of a model that drops nothing
     │   ├── Overloaded             the queue is full; worth trying again later
@@ -61,9 +62,15 @@ class Forbidden(RequestError):
 
 
 class NotFound(RequestError):
-    """No such path, model or version."""
+    """No such path, model, version or review."""
 
     code = "not_found"
+
+
+class Conflict(RequestError):
+    """The step is not allowed in the state that the review is in."""
+
+    code = "conflict"
 
 
 class TooLarge(RequestError):

@@ -37,9 +37,9 @@ def serve(repository: Repository) -> Iterator[Serve]:
     with ExitStack() as stack:
 
         def start(*, wait: bool = True, **given: Any) -> TestClient:
-            settings = Settings(
-                **{"repository": repository.path, "factories": "networks", "plan": "vmap"} | given
-            )
+            usual = {"repository": repository.path, "factories": "networks", "plan": "vmap"}
+            reviews = {"review_url": f"sqlite:///{repository.path.parent}/reviews.db"}
+            settings = Settings(**usual | reviews | given)
             client = stack.enter_context(TestClient(build(settings), raise_server_exceptions=False))
             if wait:
                 wait_until_ready(client)
