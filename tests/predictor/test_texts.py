@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 from tritonclient.utils import serialize_byte_tensor
 
 from service.errors import InvalidInput, LoadError, ManifestError
+from service.predictor.certificate import entry_sha256
 from service.predictor.execution import Execution
 from service.predictor.given_tensors import GivenTensor
 from service.predictor.served_model import ServedModel, prepare
@@ -143,6 +144,23 @@ def test_a_tokenizer_of_other_words_is_refused(repository: Repository) -> None:
     models = ModelFolder(repository.path / "films")
     with pytest.raises(LoadError, match=r"IndexError|input\.range"):
         prepare(models.read(models.manifest(), 1, ("texts",)), Execution(plan="vmap"))
+
+
+def test_what_holds_of_one_tokenizer_holds_of_no_other(repository: Repository) -> None:
+    """Measured plans and calibrations are both bound to it, as they are to weights."""
+    folder = texts.add(repository)
+    models = ModelFolder(repository.path / "films")
+
+    def bound() -> tuple[dict[str, str], str]:
+        read = models.read(models.manifest(), 1, ("texts",))
+        return Execution().circumstances(read), entry_sha256(read)
+
+    before = bound()
+    assert bound() == before
+    other = texts.tokenizer()
+    other.normalizer = None
+    other.save(str(folder / "tokenizer.json"))
+    assert all(now != then for now, then in zip(bound(), before, strict=True))
 
 
 JSON = st.recursive(
