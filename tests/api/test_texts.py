@@ -1,6 +1,7 @@
 """Texts as rows, on both faces, from a server."""
 
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from starlette.testclient import TestClient
 from tritonclient.utils import serialize_byte_tensor
 
 from service.app import build
+from service.predictor.texts import TextReader
 from service.settings import Settings
 
 FILMS = ["a good film", "very very bad", "not good", "a film not good"]
@@ -46,13 +48,24 @@ def test_a_text_has_one_answer_alone_and_beside_others(client: TestClient) -> No
     assert min(row["variance"][0] for row in both) > 0
 
 
-def test_texts_that_take_long_to_read_are_read_apart(client: TestClient) -> None:
+def test_texts_that_take_long_to_read_are_read_apart(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[str] = []
+    usual = TextReader.read
+
+    def seen(self: TextReader, inputs: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return usual(self, inputs)
+
+    monkeypatch.setattr(TextReader, "read", seen)
     many = FILMS * 200
     found = probabilities(client, many)
     assert np.allclose(found, np.tile(probabilities(client, FILMS), (200, 1)), atol=1e-6)
     refused = client.post("/v1/models/films/predict", json={"inputs": [*many, ""]})
     assert refused.status_code == 400
     assert "row 800 has nothing" in refused.json()["error"]
+    assert [name.startswith("reading") for name in threads] == [True, False, True]
 
 
 def test_both_forms_of_the_protocol_take_texts(client: TestClient) -> None:
