@@ -148,6 +148,11 @@ def add(name: str, **given: Any) -> None:
     type=Finite(0, min_open=True),
     help="For values: how far off is wrong, in their unit.",
 )
+@click.option(
+    "--temperature",
+    is_flag=True,
+    help="Scale the probabilities of samples: one number for all, fitted to the rows that choose the score.",
+)
 @click.option("--measure", help="The score; left out, the best of all on some of the rows.")
 @with_settings("repository", "factories", "device", "plan", "precision", "log_level")
 def calibrate(
@@ -159,6 +164,7 @@ def calibrate(
     contract: Any,
     tolerance: float | None,
     measure: str | None,
+    temperature: bool,
     **given: Any,
 ) -> None:
     """Find a threshold that keeps a promise, on labelled rows.
@@ -173,7 +179,7 @@ def calibrate(
     from service.calibration.words import made_in_words
 
     settings = logged(Settings(**given))
-    asked = Asked(contract, target_error, confidence, measure)
+    asked = Asked(contract, target_error, confidence, measure, temperature=temperature)
     with told():
         made = calibrated(settings, Wish(model, version, data, asked, tolerance), _watched)
         report = write_report(made)

@@ -115,6 +115,7 @@ class CalibrationView(Struct):
     rows_needed: int | None
     samples: int | Exact
     seed: int
+    temperature: float
     interval_level: float | None
 
 
@@ -244,6 +245,7 @@ def _calibration_view(calibration: Calibration | None) -> CalibrationView | None
         rows_needed=found.rows_needed,
         samples=calibration.draws.samples,
         seed=calibration.draws.seed,
+        temperature=calibration.temperature,
         interval_level=None if conformal is None else conformal.level,
     )
 

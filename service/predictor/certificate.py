@@ -43,6 +43,11 @@ class Certificate:
         """Of what sets or intervals are made, of requests that depart in nothing."""
         return None if self.calibration is None else self.calibration.conformal
 
+    @property
+    def temperature(self) -> float:
+        """What the logits of samples are divided by."""
+        return 1.0 if self.calibration is None else self.calibration.temperature
+
     def departures(self, rounds: Rounds | Exact, seed: int) -> tuple[str, ...]:
         """Say where a request leaves what was calibrated; nothing without a calibration."""
         if self.calibration is None:

@@ -174,7 +174,7 @@ def test_where_nothing_can_be_certified_every_row_is_flagged(classifier: Reposit
     ("changes", "version", "reason"),
     [
         ({"sampling": {"samples": 10, "seed": 3, "sites": "head"}}, 1, "other sites are sampled"),
-        ({"output": {"labels": ["x", "y", "z"]}}, 1, "something else of source, input, output or tokenizer"),
+        ({"output": {"labels": ["x", "y", "z"]}}, 1, "something else of source, input or output"),
         ({"sampling": SAMPLING}, 2, "the weights are others"),
     ],
 )
@@ -223,6 +223,28 @@ def test_values_are_wrong_beyond_a_tolerance_and_get_calibrated_intervals(
     inside = (np.array(bounds[0]) <= truth) & (truth <= np.array(bounds[1]))
     assert inside.mean(0) == pytest.approx([0.95] * 3, abs=0.04)
     assert asked(client, samples=20)["results"][0]["interval"]["method"] == "normal_epistemic"
+
+
+def test_a_temperature_scales_samples_and_no_predictions(classifier: Repository, serve: Serve) -> None:
+    data = drawn(classifier)
+    client = serve()
+    body = {"inputs": data["inputs"][:50].tolist()}
+
+    def confidences(question: str) -> Any:
+        found = client.post(f"{PATH}/{question}", json=body).json()
+        return [row["confidence"] for row in found["results" if question == "uncertainty" else "predictions"]]
+
+    before, plain = confidences("uncertainty"), confidences("predict")
+    told = calibrate(classifier, data, "--temperature")
+    assert told.exit_code == 0, told.output
+    assert client.post("/v2/repository/models/small/load").status_code == 200
+    scale = client.get(PATH).json()["calibration"]["temperature"]
+    assert f"The logits of samples are divided by {scale:.4g} before the softmax." in told.stdout
+    assert scale < 0.9  # labels are the whole network's, which is surer than samples of it
+    assert np.mean(confidences("uncertainty")) > np.mean(before) + 0.01
+    assert confidences("predict") == plain
+    again = calibrate(classifier, data, "--temperature")
+    assert again.stdout == told.stdout  # and not scaled twice
 
 
 def test_joint_risk_has_no_confidence(classifier: Repository, serve: Serve) -> None:
