@@ -107,7 +107,8 @@ def train(
     if recipe.texts:
         texts[TOKENIZER] = recipe.texts.tokenizer
         sent = np.array(recipe.texts.calibration)
-    folder = write_version(repository, manifest, model, splits.calibration, record, texts, sent)
+    seen = (splits.train, splits.validation)
+    folder = write_version(repository, manifest, model, seen, splits.calibration, record, texts, sent)
     checkpoint.remove()
     return Report(folder, checkpoint.resumed, len(epochs), best, figure_name, figures, counts, tuning)
 

@@ -69,7 +69,7 @@ def test_both_forms_of_the_protocol_take_texts(client: TestClient) -> None:
 def test_what_a_text_model_takes_is_told(client: TestClient) -> None:
     told = client.get("/v1/models/films").json()
     assert told["inputs"] == [{"name": "text", "dtype": "string", "shape": []}]
-    assert len(told["tokenizer_sha256"]) == 64
+    assert len(told["files_sha256"]["tokenizer.json"]) == 64
     protocol = client.get("/v2/models/films").json()
     assert protocol["inputs"] == [{"name": "text", "datatype": "BYTES", "shape": [-1]}]
 
@@ -84,13 +84,13 @@ def test_half_of_a_surrogate_pair_is_told_as_such(client: TestClient, half: str)
 
 
 def test_a_new_tokenizer_is_served_after_a_load(client: TestClient, repository: Repository) -> None:
-    before = client.get("/v1/models/films").json()["tokenizer_sha256"]
+    before = client.get("/v1/models/films").json()["files_sha256"]["tokenizer.json"]
     other = texts.tokenizer()
     other.normalizer = None
     other.save(str(repository.path / "films" / "1" / "tokenizer.json"))
     changed = probabilities(client, ["GOOD"])
     assert client.post("/v2/repository/models/films/load").status_code == 200
-    assert client.get("/v1/models/films").json()["tokenizer_sha256"] != before
+    assert client.get("/v1/models/films").json()["files_sha256"]["tokenizer.json"] != before
     assert not np.allclose(probabilities(client, ["GOOD"]), changed)
 
 
