@@ -85,6 +85,11 @@ def fingerprints(rows: Rows) -> list[str]:
     return [hashlib.sha256(row.tobytes()).hexdigest()[:32] for row in rows.inputs.numpy()]
 
 
+def text_fingerprint(text: str) -> str:
+    """Hash a row that is a text, as above."""
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
 def check_entry(repository: Path, manifest: Mapping[str, Any]) -> None:
     """Refuse, before any training, to write where another model is."""
     path = repository / manifest["name"] / MANIFEST

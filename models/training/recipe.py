@@ -18,11 +18,13 @@ class Texts:
         tokenizer: its file, as the library tokenizers writes it.
         max_tokens: of a text.
         calibration: the texts of the calibration rows, in their order.
+        seen: those of the training and validation rows.
     """
 
     tokenizer: str
     max_tokens: int
     calibration: tuple[str, ...]
+    seen: tuple[str, ...]
 
 
 @dataclass(frozen=True)

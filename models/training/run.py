@@ -15,7 +15,14 @@ from models.training.capabilities import FitsUnits
 from models.training.checkpoint import Checkpoint, checkpoint_path, training_digest
 from models.training.curves import learning_curves
 from models.training.data import Splits, split
-from models.training.entry import CURVES, TOKENIZER, check_entry, write_version
+from models.training.entry import (
+    CURVES,
+    TOKENIZER,
+    TRAINING_ROWS,
+    check_entry,
+    text_fingerprint,
+    write_version,
+)
 from models.training.families import demo_of, entry_name
 from models.training.fit import TrainingError, evaluate, fit
 from models.training.fitting import Epoch, Figures
@@ -106,6 +113,7 @@ def train(
     texts, sent = {CURVES: curves}, None
     if recipe.texts:
         texts[TOKENIZER] = recipe.texts.tokenizer
+        texts[TRAINING_ROWS] = "".join(f"{text_fingerprint(text)}\n" for text in recipe.texts.seen)
         sent = np.array(recipe.texts.calibration)
     seen = (splits.train, splits.validation)
     folder = write_version(repository, manifest, model, seen, splits.calibration, record, texts, sent)

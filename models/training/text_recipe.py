@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from models.training.augmentation import trim_padding
-from models.training.data import Rows, split
+from models.training.data import Rows, Splits, split
 from models.training.fit import Schedule, TrainingError
 from models.training.own_data import target_values
 from models.training.recipe import Recipe, Texts
@@ -79,8 +79,12 @@ def text_recipe(
     if chosen not in TEXT_FAMILIES:
         raise TrainingError(f"{chosen} does not learn texts; choose one of {', '.join(TEXT_FAMILIES)}")
     texts, targets = _columns(path, column, target)
-    training, calibration = _parts(targets, seed)
-    tokenizer = tokenizer_of([texts[row] for row in training])
+    splits = _numbered(targets, seed)
+    training, validation, calibration = (
+        [texts[row] for row in part.inputs.tolist()]
+        for part in (splits.train, splits.validation, splits.calibration)
+    )
+    tokenizer = tokenizer_of(training)
     tokens = encoded(tokenizer, texts)
     places = places_for(tokens)
     known = TEXT_FAMILIES[chosen]
@@ -95,7 +99,7 @@ def text_recipe(
         schedule=known.schedule,
         policy=None,
         told={**told, "text": column, "family": chosen},
-        texts=Texts(tokenizer.to_str(), places, tuple(texts[row] for row in calibration)),
+        texts=Texts(tokenizer.to_str(), places, tuple(calibration), (*training, *validation)),
     )
 
 
@@ -112,8 +116,7 @@ def _columns(path: Path, column: str, target: str) -> tuple[list[str], Targets]:
     return texts.to_pylist(), targets
 
 
-def _parts(targets: Targets, seed: int) -> tuple[list[int], list[int]]:
-    """Give the rows to learn from, and those of the calibration: as any split with this seed does."""
+def _numbered(targets: Targets, seed: int) -> Splits:
+    """Split the numbers of the rows, as any split with this seed splits the rows."""
     numbered = Rows(torch.arange(len(targets.values)), targets.values)
-    splits = split(numbered, "classification", torch.Generator().manual_seed(seed))
-    return splits.train.inputs.tolist(), splits.calibration.inputs.tolist()
+    return split(numbered, "classification", torch.Generator().manual_seed(seed))

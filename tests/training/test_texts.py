@@ -1,5 +1,6 @@
 """Texts: a tokenizer from the training rows alone, a model of its tokens, served as texts."""
 
+import hashlib
 import json
 import tomllib
 from pathlib import Path
@@ -66,6 +67,10 @@ def test_a_recurrent_model_learns_texts(tmp_path: Path, data: Path, family: str)
     labels = manifest["output"]["labels"]
     truth = dict(zip(reports()["report"], reports()["topic"].tolist(), strict=True))
     assert [labels[kind] for kind in held["targets"]] == [truth[text] for text in held["inputs"].tolist()]
+    marks = set((version / "training_rows.txt").read_text().split())
+    hashed = {hashlib.sha256(text.encode()).hexdigest()[:32] for text in reports()["report"]}
+    assert marks < hashed
+    assert len(marks) == record["rows"]["train"] + record["rows"]["validation"]
     tokenizer = Tokenizer.from_file(str(version / "tokenizer.json"))
     assert manifest["source"]["arguments"]["vocabulary"] == tokenizer.get_vocab_size()
 
