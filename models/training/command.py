@@ -13,10 +13,20 @@ if TYPE_CHECKING:
     from models.training.tuning import Tuning
 
 DEMO_NAMES = ("digits", "breast-cancer", "diabetes")
-FAMILIES = ("cnn", "concrete", "drop_connect", "gru", "lstm", "mlp", "resnet", "vision_transformer")
+FAMILIES = (
+    "cnn",
+    "concrete",
+    "drop_connect",
+    "gru",
+    "lstm",
+    "mlp",
+    "resnet",
+    "transformer",
+    "vision_transformer",
+)
 TASKS = ("classification", "regression")
 
-_OF_DATA = ("target", "task", "ignored")
+_OF_DATA = ("target", "task", "ignored", "text")
 
 
 @click.command(epilog="Example: unsure train churn --data customers.csv --target left --ignore customer_id")
@@ -28,6 +38,11 @@ _OF_DATA = ("target", "task", "ignored")
     "and targets.",
 )
 @click.option("--target", help="Column of --data to learn; all others are features.")
+@click.option(
+    "--text",
+    metavar="COLUMN",
+    help="Column of --data with texts: the model learns from these and nothing else.",
+)
 @click.option(
     "--task",
     type=click.Choice(TASKS),
@@ -62,7 +77,8 @@ _OF_DATA = ("target", "task", "ignored")
     "family",
     type=click.Choice(FAMILIES),
     help="Architecture. Left out: a demo's own; of --data, mlp for features, lstm for rows of [steps, "
-    "features], cnn for images. A demo's entry is named after both, such as digits-resnet.",
+    "features], cnn for images, transformer for texts. A demo's entry is named after both: "
+    "digits-resnet.",
 )
 @click.option("--epochs", type=click.IntRange(1), help="The most there may be; it stops early.")
 @click.option("--batch-rows", type=click.IntRange(2), help="Rows of a step.")
@@ -102,14 +118,16 @@ def train(name: str, repository: Path, seed: int, *, tuned: bool, **given: Any) 
         raise click.ClickException(f"training needs {cause.name}: pip install 'unsure[train]'") from cause
 
     try:
-        entry, recipe = _recipe(name, **given)
+        entry, recipe = _recipe(name, seed=seed, **given)
         report = train_(entry, recipe, repository, seed, _watched(entry), tuned=tuned)
     except (TrainingError, OSError) as cause:
         raise click.ClickException(str(cause)) from cause
     _print(entry, report)
 
 
-def _recipe(name: str, data: Path | None, family: str | None, **given: Any) -> tuple[str, "Recipe"]:
+def _recipe(
+    name: str, data: Path | None, family: str | None, seed: int, **given: Any
+) -> tuple[str, "Recipe"]:
     """Give the entry's name, and what to do."""
     from models.training.families import demo_of, entry_name
     from models.training.options import Options, with_options
@@ -118,13 +136,15 @@ def _recipe(name: str, data: Path | None, family: str | None, **given: Any) -> t
     of_data = {option: given.pop(option) for option in _OF_DATA}
     options = Options(balanced=given.pop("class_weights") is not None, **given)
     if data is not None:
-        return name, with_options(recipe_from(name, data, family=family, **of_data), options)
+        return name, with_options(recipe_from(name, data, family=family, seed=seed, **of_data), options)
     if name not in DEMO_NAMES:
         raise click.UsageError(
             f"{name!r} is no demo ({', '.join(DEMO_NAMES)}); name a file of yours with --data"
         )
     if any(of_data.values()):
-        raise click.UsageError("--target, --task and --ignore are for a file of yours: name it with --data")
+        raise click.UsageError(
+            "--target, --task, --ignore and --text are for a file of yours: name it with --data"
+        )
     return entry_name(name, family), with_options(demo_of(name, family), options)
 
 

@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -14,7 +15,14 @@ from models.training.capabilities import FitsUnits
 from models.training.checkpoint import Checkpoint, checkpoint_path, training_digest
 from models.training.curves import learning_curves
 from models.training.data import Splits, split
-from models.training.entry import CURVES, check_entry, write_version
+from models.training.entry import (
+    CURVES,
+    TOKENIZER,
+    TRAINING_ROWS,
+    check_entry,
+    text_fingerprint,
+    write_version,
+)
 from models.training.families import demo_of, entry_name
 from models.training.fit import TrainingError, evaluate, fit
 from models.training.fitting import Epoch, Figures
@@ -102,8 +110,13 @@ def train(
     record = record_of(recipe, seed, epochs, best, figures, counts)
     figure_name = OBJECTIVES[recipe.task].figure_name
     curves = learning_curves(name, figure_name, epochs, best)
+    texts, sent = {CURVES: curves}, None
+    if recipe.texts:
+        texts[TOKENIZER] = recipe.texts.tokenizer
+        texts[TRAINING_ROWS] = "".join(f"{text_fingerprint(text)}\n" for text in recipe.texts.seen)
+        sent = np.array(recipe.texts.calibration)
     seen = (splits.train, splits.validation)
-    folder = write_version(repository, manifest, model, seen, splits.calibration, record, {CURVES: curves})
+    folder = write_version(repository, manifest, model, seen, splits.calibration, record, texts, sent)
     checkpoint.remove()
     return Report(folder, checkpoint.resumed, len(epochs), best, figure_name, figures, counts, tuning)
 
@@ -186,10 +199,19 @@ def manifest_of(name: str, recipe: Recipe, row_shape: Sequence[int]) -> dict[str
         "name": name,
         "task": recipe.task,
         "source": {"kind": "factory", "factory": recipe.factory_name, "arguments": dict(recipe.arguments)},
-        "input": [{"name": recipe.input_name, "dtype": "float32", "shape": list(row_shape)}],
+        **_inputs(recipe, row_shape),
         "output": output,
         "sampling": {"samples": SAMPLES, "max_samples": MAX_SAMPLES, "seed": 0, "sites": "all"},
         "policy": dict(recipe.policy or {}),
+    }
+
+
+def _inputs(recipe: Recipe, row_shape: Sequence[int]) -> dict[str, Any]:
+    if not recipe.texts:
+        return {"input": [{"name": recipe.input_name, "dtype": "float32", "shape": list(row_shape)}]}
+    return {
+        "tokenizer": {"file": TOKENIZER, "max_tokens": recipe.texts.max_tokens},
+        "input": [{"name": recipe.input_name, "dtype": "int64", "shape": [-1]}],
     }
 
 

@@ -123,7 +123,8 @@ def test_other_options_begin_anew(begun: Path, data: Path, change: list[Any]) ->
 
 
 def test_other_data_begin_anew(begun: Path, tmp_path: Path, data: Path) -> None:
-    held = dict(np.load(data))
+    with np.load(data) as file:
+        held = dict(file)
     held["inputs"][0] += 1
     np.savez(tmp_path / "other.npz", **held)
     assert "taken up" not in train(begun, "pictures", *arguments(tmp_path / "other.npz", "concrete")).output
