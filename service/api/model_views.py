@@ -135,7 +135,7 @@ class ModelReply(Struct):
     plan: PlanView | None
     device: str
     weights_sha256: str
-    tokenizer_sha256: str | None
+    files_sha256: dict[str, str]
     sites: list[SiteLine]
 
 
@@ -206,7 +206,7 @@ def model_reply(entry: Entry, model: ServedModel) -> ModelReply:
         plan=_plan_view(model),
         device=str(engine.device),
         weights_sha256=model.weights_sha256,
-        tokenizer_sha256=model.tokenizer_sha256,
+        files_sha256=model.files_sha256,
         sites=[SiteLine(site.path, site.kind, site.rate, site.sampled) for site in engine.report.sites],
     )
 

@@ -58,6 +58,7 @@ def uncertainty_reply(answer: UncertaintyAnswer, request_id: str) -> ClassUncert
         "seed": answer.seed,
         "samples": samples_view(answer.rounds),
         "policy": policy_view(answer.policy),
+        "review_error": UNSET if answer.reviewed.error is None else answer.reviewed.error,
     }
     measures = answer.sampled.measures
     if isinstance(measures, ClassificationMeasures):
@@ -188,7 +189,7 @@ def _rests(answer: UncertaintyAnswer) -> Iterable[dict[str, Any]]:
             "score": flag.score,
             "low_confidence": flag.low_confidence,
             "reasons": [ReasonView(reason.code, reason.message) for reason in flag.reasons],
-            "review_id": None,
+            "review_id": answer.reviewed.ids.get(row),
             "sample_outputs": outputs(row),
             "quantiles": quantiles(row),
         }

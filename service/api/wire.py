@@ -85,7 +85,9 @@ class UncertaintyBody(Struct, forbid_unknown_fields=True):
         list[Literal["samples", "quantiles"]],
         Meta(description="What to give besides: raw samples, quantiles; exact answers have none."),
     ] = []
-    review: Annotated[bool, Meta(description="No effect yet: there is no review queue.")] | UnsetType = UNSET
+    review: Annotated[bool, Meta(description="Whether flagged rows enter the review queue.")] | UnsetType = (
+        UNSET
+    )
 
 
 class ClassRow(Struct):
@@ -240,6 +242,9 @@ class UncertaintyReply(Reply, kw_only=True):
         Meta(description="What each row could take; min and max of a fixed number are one."),
     ]
     policy: PolicyView
+    review_error: (
+        Annotated[str, Meta(description="Why rows that should be in the review queue are not.")] | UnsetType
+    ) = UNSET
 
 
 class ClassUncertainties(UncertaintyReply, kw_only=True):

@@ -1,7 +1,8 @@
 """Temperature scaling: one number that makes probabilities less sure, or surer (Guo et al. 2017).
 
 The logits of every sample are divided by τ before the softmax, and the probabilities averaged afterwards: τ
-is fitted to the mean that is served, by its negative log-likelihood, and not to the whole network's answer.
+is fitted to the mean that is served, by its negative log-likelihood, and not to the whole network's
+prediction.
 """
 
 from math import exp, log

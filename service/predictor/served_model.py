@@ -52,7 +52,7 @@ class ServedModel:
         self.weights_sha256 = read.weights_sha256
         self.identity = Identity(manifest.name, str(read.version), manifest.output.labels)
         configured = _policy(manifest, read.version)
-        self.tokenizer_sha256 = read.tokenizer_sha256
+        self.files_sha256 = read.files_sha256
         self.inputs: InputReader | TextReader = _reader(read)
         circumstances = execution.circumstances(read)
         found = read_findings(read.folder, circumstances)
