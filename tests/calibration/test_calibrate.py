@@ -174,7 +174,7 @@ def test_where_nothing_can_be_certified_every_row_is_flagged(classifier: Reposit
     ("changes", "version", "reason"),
     [
         ({"sampling": {"samples": 10, "seed": 3, "sites": "head"}}, 1, "other sites are sampled"),
-        ({"output": {"labels": ["x", "y", "z"]}}, 1, "something else of source, input or output"),
+        ({"output": {"labels": ["x", "y", "z"]}}, 1, "source, input or output of model.toml"),
         ({"sampling": SAMPLING}, 2, "the weights are others"),
     ],
 )
