@@ -168,7 +168,7 @@ def inspect(model: str, version: int | None, json_: bool, **given: Any) -> None:
     help="For values: how far off is wrong, in their unit.",
 )
 @click.option("--measure", help="The score; left out, the best of all on some of the rows.")
-@with_settings("repository", "factories", "device", "precision", "log_level")
+@with_settings("repository", "factories", "device", "plan", "precision", "log_level")
 def calibrate(
     model: str,
     version: int | None,
@@ -186,6 +186,7 @@ def calibrate(
     to look at; a server takes the calibration with its next start, or when the model is loaded anew.
     """
     from service.calibration.calibrating import Asked  # as above
+    from service.calibration.report import write_report
     from service.calibration.run import Wish
     from service.calibration.run import calibrate as calibrated
     from service.calibration.words import made_in_words
@@ -194,8 +195,9 @@ def calibrate(
     asked = Asked(contract, target_error, confidence, measure)
     with _told():
         made = calibrated(settings, Wish(model, version, data, asked, tolerance), _watched)
+        report = write_report(made)
     click.echo(made_in_words(made))
-    click.echo(f"Written to {made.path}.", err=True)
+    click.echo(f"Written to {made.path}, and a report to look at to {report}.", err=True)
 
 
 def _watched(parts: Iterable[Any], most: int) -> Iterator[Any]:

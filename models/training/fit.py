@@ -12,6 +12,8 @@ from models.training.capabilities import LearnsRates
 from models.training.data import Rows, Splits
 from models.training.objectives import Objective
 
+_EVALUATED_ROWS = 1024  # at a time: what a network makes of all rows at once may not fit in memory
+
 
 class TrainingError(Exception):
     """Training cannot go on; the text says why."""
@@ -101,7 +103,8 @@ def fit(model: nn.Module, splits: Splits, objective: Objective, schedule: Schedu
 @torch.no_grad()
 def evaluate(model: nn.Module, rows: Rows, objective: Objective) -> Figures:
     """Compute the figures of a model in eval mode."""
-    outputs = model.eval()(rows.inputs)
+    model.eval()
+    outputs = torch.cat([model(inputs) for inputs in rows.inputs.split(_EVALUATED_ROWS)])
     return Figures(objective.loss(outputs, rows.targets).item(), objective.figure(outputs, rows.targets))
 
 

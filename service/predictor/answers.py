@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from service.flagging.policy import Flag, Policy
 from service.predictor.given_tensors import GivenTensor
+from service.repository.calibration import Conformal
 from service.uncertainty.classification import ClassificationMeasures
 from service.uncertainty.regression import RegressionMeasures
 from service.uncertainty.sequential import Rounds
@@ -157,6 +158,7 @@ class UncertaintyAnswer:
         sampled: what the samples gave.
         whole: what the whole network predicts, where that was asked.
         reviewed: which rows are in the review queue.
+        conformal: of what sets or intervals are made, where rows like these were calibrated.
     """
 
     identity: Identity
@@ -167,6 +169,7 @@ class UncertaintyAnswer:
     sampled: Sampled
     whole: ClassPrediction | ValuePrediction | None = None
     reviewed: Reviewed = field(default_factory=Reviewed)
+    conformal: Conformal | None = None
 
     @property
     def low_confidence(self) -> NDArray[np.bool_]:

@@ -10,7 +10,7 @@ import msgspec
 from service.errors import CalibrationError
 from service.flagging.policy import Guarantee, Policy
 from service.predictor.answers import EXACT, Exact
-from service.repository.calibration import Calibration, Setting, read_calibration
+from service.repository.calibration import Calibration, Conformal, Setting, read_calibration
 from service.repository.folder import ReadModel
 from service.uncertainty.sequential import Rounds
 
@@ -37,6 +37,11 @@ class Certificate:
 
     policy: Policy
     calibration: Calibration | None
+
+    @property
+    def conformal(self) -> Conformal | None:
+        """Of what sets or intervals are made, of requests that depart in nothing."""
+        return None if self.calibration is None else self.calibration.conformal
 
     def departures(self, rounds: Rounds | Exact, seed: int) -> tuple[str, ...]:
         """Say where a request leaves what was calibrated; nothing without a calibration."""

@@ -71,6 +71,9 @@ def test_the_policy_decides_and_says_why(repository: Repository, serve: Serve) -
         "threshold": 0.5,
         "source": "configured",
         "certified": False,
+        "uncertified_reasons": [
+            "the model has no calibration; `unsure calibrate small` makes one of labelled rows"
+        ],
         "guarantee": None,
     }
     for row in answer["results"]:

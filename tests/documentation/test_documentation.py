@@ -100,6 +100,20 @@ def test_every_command_helps_with_an_example() -> None:
         assert f"Example: unsure {name}" in helped.output
 
 
+def test_the_page_on_training_names_its_options() -> None:
+    command = next(iter(entry_points(group="unsure.commands", name="train"))).load()
+    options = {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
+    page = (ROOT / "docs" / "training.md").read_text("utf-8")
+    assert set(re.findall(r"(--[a-z][a-z-]*)", page)) == options
+
+
+def test_the_page_on_training_names_the_families() -> None:
+    command = next(iter(entry_points(group="unsure.commands", name="train"))).load()
+    (families,) = (parameter.type.choices for parameter in command.params if parameter.name == "family")
+    table = (ROOT / "docs" / "training.md").read_text("utf-8").split("| `--model` |")[1].split("\n\n")[0]
+    assert set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (.*?) \|", table, re.M)))) == set(families)
+
+
 def test_options_are_the_settings() -> None:
     helped = CliRunner().invoke(main, ["serve", "--help"], terminal_width=200).output
     for setting in settings_table():
