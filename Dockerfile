@@ -23,7 +23,8 @@ RUN /opt/unsure/bin/pip install --constraint constraints.txt .
 FROM python:3.11-slim-bookworm
 RUN groupadd --gid 10001 unsure \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent \
-        --shell /usr/sbin/nologin unsure
+        --shell /usr/sbin/nologin unsure \
+    && install --directory --owner=10001 --group=10001 --mode=0700 /reviews
 COPY --from=build /opt/unsure /opt/unsure
 # Other machines reach 0.0.0.0: the server refuses to start without keys (UNSURE_API_KEYS_FILE), unless
 # UNSURE_WITHOUT_KEYS=true says that it shall.
@@ -31,8 +32,9 @@ ENV PATH=/opt/unsure/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     UNSURE_REPOSITORY=/models \
     UNSURE_HOST=0.0.0.0 \
-    UNSURE_PORT=8000
-VOLUME /models
+    UNSURE_PORT=8000 \
+    UNSURE_REVIEW_URL=sqlite:////reviews/reviews.db
+VOLUME /models /reviews
 EXPOSE 8000
 # A number, because an orchestrator that demands an ordinary user cannot look a name up.
 USER 10001:10001

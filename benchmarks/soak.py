@@ -21,8 +21,7 @@ from time import monotonic
 import numpy as np
 from measuring import machine, progress
 from questions import MODELS, Question, answered
-
-from clients import CLIENTS, Client, Load, Seen  # the folder of a script is on its path
+from soak_clients import CLIENTS, Client, Load, Seen  # the folder of a script is on its path
 
 WARMING_SHARE = 1 / 3  # of the time: caches fill, plans and pools settle
 INTERVAL_SECONDS = 0.25
@@ -57,6 +56,7 @@ class Server:
             "REPOSITORY": repository,
             "PORT": self.port,
             "PRECISION": "float32",
+            "REVIEW_URL": "off",
             "COMPILE_AFTER_SECONDS": compile_after_seconds,
         }
         environment = {name: value for name, value in os.environ.items() if not name.startswith("UNSURE_")}

@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import torch
 from starlette.applications import Starlette
@@ -14,20 +14,25 @@ from service.access.ring import KeyRing
 from service.api.application import api
 from service.api.guard import Guard
 from service.api.receiving import BodyLimits
-from service.errors import KeysError, StartError
+from service.errors import KeysError, StartError, Unavailable
 from service.fleet.link import Link, Membership
 from service.predictor.catalogue import Catalogue
 from service.predictor.execution import Execution
 from service.predictor.lanes import LaneRunner
 from service.predictor.predictor import Predictor
+from service.predictor.reviewing import Reviewing
 from service.process import keep_what_is_loaded, let_go_of_what_is_replaced
+from service.review.database import Database
+from service.review.queue import ReviewQueue
+from service.review.store import Store
 from service.scheduling.scheduler import Limits, Scheduler
-from service.settings import Settings
+from service.settings import NO_REVIEWS, Settings
 from service.telemetry.metrics import Telemetry
 
 log = logging.getLogger("unsure")
 
 _LOOK_SECONDS = 1.0
+_CLOSING_SECONDS = 5.0  # of a database that does not answer
 _LOOKS = 3  # in a row that find trouble: a thread that died is replaced at once
 
 
@@ -52,7 +57,13 @@ def build(
     telemetry.built_with(torch.__version__)
     scheduler = Scheduler(LaneRunner(telemetry), _limits(settings), telemetry.pending)
     catalogue = Catalogue(settings.repository, settings.allowed_factories, execution(settings), telemetry)
-    predictor = Predictor(catalogue, scheduler, telemetry, settings.max_sample_values)
+    queue = _review_queue(settings)
+    reviewing = Reviewing(
+        queue,
+        stores_inputs=settings.review_inputs == "stored",
+        refuses=settings.review_failure == "refuse",
+    )
+    predictor = Predictor(catalogue, scheduler, telemetry, settings.max_sample_values, reviewing)
     guard = Guard(_ring(settings), telemetry, protect_all=settings.protect_all)
     changes = _Changes(catalogue, owns_process=owns_process)
     link = None if membership is None else _linked(changes, membership)
@@ -74,15 +85,19 @@ def build(
         watching = asyncio.create_task(_end_in_trouble(scheduler)) if link is not None else None
         if link is not None:
             link.listen()
+        opening = None if queue is None else asyncio.create_task(_open(queue))
         yield
         if watching is not None:
             watching.cancel()
         catalogue.close()
         await scheduler.drain()
         await asyncio.wait([loading])
+        if queue is not None and opening is not None:
+            await asyncio.wait([opening], timeout=_CLOSING_SECONDS)
+            await queue.close()
 
     application = api(
-        predictor, catalogue, link or changes, telemetry, guard, _body_limits(settings), lifespan
+        predictor, catalogue, link or changes, telemetry, guard, _body_limits(settings), lifespan, queue
     )
     application.state.close = catalogue.close
     return application
@@ -117,6 +132,20 @@ def _linked(changes: _Changes, membership: Membership) -> Link:
         lambda action, model: actions[action](model),
         orphaned=lambda: os.kill(os.getpid(), signal.SIGTERM),
     )
+
+
+def _review_queue(settings: Settings) -> ReviewQueue | None:
+    """Make the queue; its database need not answer yet, and may come back whenever it does."""
+    if settings.review_url == NO_REVIEWS:
+        return None
+    store = Store(Database(settings.review_url), settings.review_lease_seconds)
+    return ReviewQueue(store, settings.review_write_seconds)
+
+
+async def _open(queue: ReviewQueue) -> None:
+    """Make or migrate the queue's tables before rows come, or let the log tell why that cannot be."""
+    with suppress(Unavailable):
+        await queue.ask(Store.open)
 
 
 async def _end_in_trouble(scheduler: Scheduler) -> None:

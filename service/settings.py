@@ -9,6 +9,9 @@ from service.sampling.names import PLANS
 
 PREFIX = "UNSURE_"
 
+NO_REVIEWS = "off"
+"""In place of the review queue's database."""
+
 
 @dataclass(frozen=True)
 class Described:
@@ -103,6 +106,27 @@ class Settings:
     drain_seconds: Annotated[
         int, Described("How long accepted requests may take once the server is told to stop.", 0)
     ] = 30
+    review_url: Annotated[
+        str,
+        Described("Database of the review queue: sqlite:///file, postgresql+psycopg://…, or off for none."),
+    ] = "sqlite:///reviews.db"
+    review_inputs: Annotated[
+        str,
+        Described("What the review queue keeps of a row's input.", choices=("stored", "hashed")),
+    ] = "stored"
+    review_lease_seconds: Annotated[
+        float, Described("How long a reviewer's claim holds; then the item is pending again.", 1)
+    ] = 900.0
+    review_write_seconds: Annotated[
+        float, Described("How long rows may take to enter the review queue.", 0.001)
+    ] = 2.0
+    review_failure: Annotated[
+        str,
+        Described(
+            "Where rows cannot enter the review queue: the answer says so, or the request is answered 503.",
+            choices=("serve", "refuse"),
+        ),
+    ] = "serve"
     log_level: Annotated[
         str, Described("Least severe messages logged.", choices=("debug", "info", "warning", "error"))
     ] = "info"

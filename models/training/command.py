@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from models.training.fit import Epoch
+    from models.training.fitting import Epoch
     from models.training.recipe import Recipe
     from models.training.run import Report
+    from models.training.tuning import Tuning
 
 DEMO_NAMES = ("digits", "breast-cancer", "diabetes")
 FAMILIES = ("cnn", "concrete", "drop_connect", "gru", "lstm", "mlp", "resnet", "vision_transformer")
@@ -77,7 +78,14 @@ _OF_DATA = ("target", "task", "ignored")
     type=click.Choice(["balanced"]),
     help="balanced: in the loss each class counts alike, however few rows it has.",
 )
-def train(name: str, repository: Path, seed: int, **given: Any) -> None:
+@click.option(
+    "--tune-dropout",
+    "tuned",
+    is_flag=True,
+    help="Look for the rate first: 15 epochs at 0.2, then up or down by 0.1, as the gap between training and "
+    "validation tells.",
+)
+def train(name: str, repository: Path, seed: int, *, tuned: bool, **given: Any) -> None:
     """Train a model, and add it to a model repository.
 
     NAME is a demo, digits, breast-cancer or diabetes, whose data come with scikit-learn; with --data, the
@@ -85,6 +93,8 @@ def train(name: str, repository: Path, seed: int, **given: Any) -> None:
     calibration rows, which nothing here learns from or looks at, are kept beside the weights. More:
     docs/training.md.
     """
+    if tuned and given["dropout"] is not None:
+        raise click.UsageError("--tune-dropout looks for the rate that --dropout names; give one of them")
     try:
         from models.training.fit import TrainingError
         from models.training.run import train as train_
@@ -93,7 +103,7 @@ def train(name: str, repository: Path, seed: int, **given: Any) -> None:
 
     try:
         entry, recipe = _recipe(name, **given)
-        report = train_(entry, recipe, repository, seed, _watched(entry))
+        report = train_(entry, recipe, repository, seed, _watched(entry), tuned=tuned)
     except (TrainingError, OSError) as cause:
         raise click.ClickException(str(cause)) from cause
     _print(entry, report)
@@ -134,7 +144,18 @@ def _watched(name: str) -> "Callable[[Iterable[Epoch], int], Iterable[Epoch]]":
     return watched
 
 
+def _print_tuning(tuning: "Tuning") -> None:
+    for trial in tuning.path:
+        losses = f"loss {trial.train_loss:.4f} on train, {trial.validation_loss:.4f} on validation"
+        click.echo(f"dropout {trial.rate:g}: {losses}, gap {trial.gap:.4f}: {trial.direction}")
+    click.echo(f"dropout {tuning.rate:g} is taken: {tuning.gain:.4f} lower on validation than the first")
+
+
 def _print(name: str, report: "Report") -> None:
+    if report.tuning:
+        _print_tuning(report.tuning)
+    if report.resumed:
+        click.echo(f"taken up after epoch {report.resumed} of a training that did not end")
     click.echo(
         f"{name}: the best of {report.epochs} epochs was {report.best_epoch}; written to {report.folder}"
     )

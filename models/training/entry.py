@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -24,6 +24,7 @@ from models.training.fit import TrainingError
 MANIFEST = "model.toml"
 WEIGHTS = "weights.safetensors"
 CALIBRATION_ROWS = "calibration.npz"
+TRAINING_ROWS = "training_rows.txt"
 FIGURES = "training.json"
 CURVES = "learning_curves.svg"
 
@@ -35,6 +36,7 @@ def write_version(
     repository: Path,
     manifest: Mapping[str, Any],
     model: nn.Module,
+    seen: Iterable[Rows],
     calibration: Rows,
     figures: Mapping[str, Any],
     texts: Mapping[str, str] = MappingProxyType({}),
@@ -45,6 +47,7 @@ def write_version(
         repository: its folder; made if it is missing.
         manifest: model.toml. Where one is there already it stays, since its owner may have changed it.
         model: has the weights.
+        seen: rows that the weights have learnt from, or were chosen by.
         calibration: rows that nothing has learnt from.
         figures: of the training, kept beside the weights.
         texts: of other files beside the weights, by their names.
@@ -66,10 +69,17 @@ def write_version(
         np.savez_compressed(
             hidden / CALIBRATION_ROWS, inputs=calibration.inputs.numpy(), targets=calibration.targets.numpy()
         )
-        for name, text in {FIGURES: json.dumps(figures, indent=2) + "\n", **texts}.items():
+        marks = "".join(f"{mark}\n" for rows in seen for mark in fingerprints(rows))
+        written = {FIGURES: json.dumps(figures, indent=2) + "\n", TRAINING_ROWS: marks, **texts}
+        for name, text in written.items():
             (hidden / name).write_text(text, "utf-8")
     _write_manifest(folder / MANIFEST, manifest)  # last: what has a manifest has weights
     return version
+
+
+def fingerprints(rows: Rows) -> list[str]:
+    """Hash each row's inputs: a calibration refuses the rows that it finds here."""
+    return [hashlib.sha256(row.tobytes()).hexdigest()[:32] for row in rows.inputs.numpy()]
 
 
 def check_entry(repository: Path, manifest: Mapping[str, Any]) -> None:

@@ -23,10 +23,13 @@ from service.api.observed import Observer
 from service.api.operational import OperationalFace
 from service.api.receiving import BodyLimits, Receiving
 from service.api.repository import Changes, RepositoryFace
+from service.api.reviews import ReviewFace
 from service.errors import DeadlineExceeded, ModelError, NotFound, RequestError, Unavailable
 from service.predictor.catalogue import Catalogue
 from service.predictor.predictor import Predictor
+from service.review.queue import ReviewQueue
 from service.telemetry.metrics import Telemetry
+from service.web.page import Page
 
 log = logging.getLogger("unsure")
 
@@ -41,6 +44,7 @@ def api(
     guard: Guard,
     bodies: BodyLimits,
     lifespan: Lifespan,
+    queue: ReviewQueue | None = None,
 ) -> Starlette:
     """Build the application.
 
@@ -52,16 +56,18 @@ def api(
         guard: asks for keys.
         bodies: what the bodies of requests may take.
         lifespan: surrounds serving.
+        queue: of reviews; None where there is none.
     """
     observer = Observer(catalogue, telemetry)
     operations = NativeFace(predictor, catalogue, observer, bodies.bytes).operations()
+    operations += ReviewFace(queue, catalogue, bodies.bytes).operations()
     operations += ProtocolFace(predictor, catalogue, observer, bodies.bytes).operations()
     operations += RepositoryFace(catalogue, changes, bodies.bytes).operations()
     operational = OperationalFace(telemetry, operations, guard)
     operations += operational.operations()
     routes = [Route(one.path, one.handler, methods=[one.method]) for one in map(guard.guarded, operations)]
     application = Starlette(
-        routes=[*routes, Route("/", guard.handler(operational.home, None))],
+        routes=[*routes, *Page().routes()],
         middleware=[Middleware(Envelope), Middleware(Receiving, bodies)],
         exception_handlers={RequestError: _failure, HTTPException: _failure},
         lifespan=lifespan,

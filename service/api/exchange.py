@@ -42,6 +42,11 @@ def new_identifier() -> str:
     return f"{_IDENTIFIERS.getrandbits(128):032x}"
 
 
+def is_request_id(text: str) -> bool:
+    """Tell whether a client's identifier is one to be kept."""
+    return _REQUEST_ID.fullmatch(text) is not None
+
+
 async def read_body(request: Request, limit_bytes: int) -> bytes:
     """Receive a body, refusing one that is too large before it is all here.
 

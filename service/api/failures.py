@@ -8,6 +8,7 @@ from msgspec import Meta
 from starlette.responses import Response
 
 from service.errors import (
+    Conflict,
     DeadlineExceeded,
     Forbidden,
     InvalidInput,
@@ -45,6 +46,7 @@ _STATUSES: dict[type[RequestError], int] = {
     Unauthorized: 401,
     Forbidden: 403,
     NotFound: 404,
+    Conflict: 409,
     TooLarge: 413,
     NoDropout: 422,
     Overloaded: 429,

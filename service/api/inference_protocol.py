@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service import __version__
-from service.api.exchange import reply, request_id, version_number
+from service.api.exchange import is_request_id, reply, request_id, version_number
 from service.api.infer_body import InferBody, InferRequest, Parameters, read_infer
 from service.api.infer_reply import SAMPLED, InferReply, Output, chosen, infer_response, outputs_of, shown
 from service.api.observed import Observer, is_sampled
@@ -232,9 +232,11 @@ def _outputs(model: ServedModel) -> list[TensorMetadata]:
 
 
 def _draw(asked: InferRequest, request: Request, outputs: Sequence[Output]) -> UncertaintyQuestion:
+    # The protocol's identifier may be any text, and of any length.
+    identifier = asked.id if asked.id and is_request_id(asked.id) else request_id(request.scope)
     whole = any(output.name not in SAMPLED for output in outputs)
     question = _question(asked, request)
-    return UncertaintyQuestion(*question, samples=asked.samples, seed=asked.seed, whole=whole)
+    return UncertaintyQuestion(*question, identifier, samples=asked.samples, seed=asked.seed, whole=whole)
 
 
 def _parameters(drawn: UncertaintyAnswer) -> Parameters:

@@ -133,17 +133,18 @@ class NativeFace:
 
     async def _uncertainty(self, request: Request) -> Response:
         body = decode(await read_body(request, self._max_body_bytes), UncertaintyBody)
-        question = _question(request.path_params["model"], version_number(request), body)
-        return reply(
-            uncertainty_reply(await self._predictor.uncertainty(question), request_id(request.scope))
-        )
+        identifier = request_id(request.scope)
+        question = _question(request.path_params["model"], version_number(request), body, identifier)
+        return reply(uncertainty_reply(await self._predictor.uncertainty(question), identifier))
 
 
-def _question(model: str, version: int | None, body: UncertaintyBody) -> UncertaintyQuestion:
+def _question(model: str, version: int | None, body: UncertaintyBody, identifier: str) -> UncertaintyQuestion:
     return UncertaintyQuestion(
         model,
         version,
         bytes(body.inputs),
+        request_id=identifier,
+        review=None if body.review is UNSET else body.review,
         samples=_samples(body.samples),
         seed=_seed(body.seed),
         threshold=None if body.threshold is UNSET else body.threshold,

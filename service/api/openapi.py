@@ -73,7 +73,17 @@ def _identifier(operation: Operation) -> str:
 
 def _parameters(operation: Operation) -> list[Json]:
     path = [_PATH_PARAMETERS[name] for name in re.findall(r"{(\w+)}", operation.path)]
-    return path + (list(_BINARY_PARAMETERS) if operation.binary else [])
+    return path + (list(_BINARY_PARAMETERS) if operation.binary else []) + _query(operation)
+
+
+def _query(operation: Operation) -> list[Json]:
+    if operation.query is None:
+        return []
+    (schema,) = msgspec.json.schema_components([operation.query])[1].values()
+    return [
+        _parameter(name, "query", described.pop("description", ""), described)
+        for name, described in schema["properties"].items()
+    ]
 
 
 def _parameter(name: str, place: str, description: str, schema: Json) -> Json:
@@ -90,6 +100,10 @@ _PATH_PARAMETERS = {
     ),
 }
 
+_PATH_PARAMETERS["id"] = _parameter(
+    "id", "path", "A review's identifier.", {"type": "string", "format": "uuid"}
+)
+
 _BINARY_PARAMETERS = (
     _parameter(
         HEADER_LENGTH, "header", "How many bytes of the body are JSON.", {"type": "integer", "minimum": 0}
@@ -105,7 +119,10 @@ def _success(operation: Operation) -> Json:
         content = _json(operation.replies, many=operation.many) | _binary(operation)
         return {"description": "The answer.", "content": content}
     kind = "object" if operation.media_type == "application/json" else "string"
-    return {"description": "The answer.", "content": {operation.media_type: {"schema": {"type": kind}}}}
+    content = {operation.media_type: {"schema": {"type": kind}}}
+    if operation.streams_array:
+        content |= {"application/json": {"schema": {"type": "array", "items": {"type": "object"}}}}
+    return {"description": "The answer.", "content": content}
 
 
 def _binary(operation: Operation) -> Json:

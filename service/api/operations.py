@@ -45,6 +45,8 @@ class Operation:
         binary: whether tensors may stand in binary behind the JSON, of what it takes and of what it answers.
         errors: what else it may answer.
         media_type: of what it answers.
+        query: its parameters behind the path; None for any, which are passed over.
+        streams_array: whether it may answer with an array of JSON as well.
     """
 
     method: str
@@ -60,6 +62,8 @@ class Operation:
     # Without a default: nobody opens an operation by forgetting it.
     scope: Scope | None = field(kw_only=True)
     binary: bool = False
+    query: type[msgspec.Struct] | None = None
+    streams_array: bool = False
 
 
 def model_paths(face: str) -> tuple[str, str]:

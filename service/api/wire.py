@@ -85,7 +85,9 @@ class UncertaintyBody(Struct, forbid_unknown_fields=True):
         list[Literal["samples", "quantiles"]],
         Meta(description="What to give besides: raw samples, quantiles; exact answers have none."),
     ] = []
-    review: Annotated[bool, Meta(description="No effect yet: there is no review queue.")] | UnsetType = UNSET
+    review: Annotated[bool, Meta(description="Whether flagged rows enter the review queue.")] | UnsetType = (
+        UNSET
+    )
 
 
 class ClassRow(Struct):
@@ -148,6 +150,14 @@ class Interval(Struct):
     method: str
 
 
+class PredictionSet(Struct):
+    """Labels of which one is the truth for a share `level` of all rows."""
+
+    level: float
+    labels: list[str]
+    method: str
+
+
 class ClassUncertainty(Struct):
     """What the samples say about one row's class. Entropies in nats."""
 
@@ -171,6 +181,7 @@ class ClassUncertainty(Struct):
     low_confidence: bool
     reasons: list[ReasonView]
     review_id: str | None
+    prediction_set: PredictionSet | UnsetType = UNSET
     sample_outputs: list[Numbers] | UnsetType = UNSET
     quantiles: Quantiles | UnsetType = UNSET
 
@@ -231,6 +242,9 @@ class UncertaintyReply(Reply, kw_only=True):
         Meta(description="What each row could take; min and max of a fixed number are one."),
     ]
     policy: PolicyView
+    review_error: (
+        Annotated[str, Meta(description="Why rows that should be in the review queue are not.")] | UnsetType
+    ) = UNSET
 
 
 class ClassUncertainties(UncertaintyReply, kw_only=True):

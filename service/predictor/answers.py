@@ -1,7 +1,7 @@
 """What goes into the predictor and what comes out of it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from service.flagging.policy import Flag, Policy
 from service.predictor.given_tensors import GivenTensor
+from service.repository.calibration import Conformal
 from service.uncertainty.classification import ClassificationMeasures
 from service.uncertainty.regression import RegressionMeasures
 from service.uncertainty.sequential import Rounds
@@ -35,12 +36,14 @@ class Question:
         version: None for the one that serves by default.
         inputs: the rows: as JSON, or as tensors.
         timeout_seconds: how long the client waits, if that is less than the server's limit.
+        request_id: of the request; the same when it is sent again.
     """
 
     model: str
     version: int | None
     inputs: bytes | Sequence[GivenTensor]
     timeout_seconds: float | None = None
+    request_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class UncertaintyQuestion(Question):
         include_samples: whether to give every sample's output.
         include_quantiles: whether to give quantiles over the samples.
         whole: whether to give the whole network's prediction too.
+        review: whether flagged rows enter the review queue.
     """
 
     samples: int | Rounds | Exact | None = None
@@ -62,6 +66,7 @@ class UncertaintyQuestion(Question):
     include_samples: bool = False
     include_quantiles: bool = False
     whole: bool = False
+    review: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -128,6 +133,19 @@ class Sampled:
 
 
 @dataclass(frozen=True)
+class Reviewed:
+    """What became of rows that were to enter the review queue.
+
+    Args:
+        ids: of those that did, by the number of the row.
+        error: why others did not; None where all did.
+    """
+
+    ids: Mapping[int, str] = field(default_factory=dict)
+    error: str | None = None
+
+
+@dataclass(frozen=True)
 class UncertaintyAnswer:
     """The answer of many thinned networks.
 
@@ -139,6 +157,8 @@ class UncertaintyAnswer:
         flags: one a row.
         sampled: what the samples gave.
         whole: what the whole network predicts, where that was asked.
+        conformal: of what sets or intervals are made, where rows like these were calibrated.
+        reviewed: which rows are in the review queue.
     """
 
     identity: Identity
@@ -148,6 +168,8 @@ class UncertaintyAnswer:
     flags: list[Flag]
     sampled: Sampled
     whole: ClassPrediction | ValuePrediction | None = None
+    conformal: Conformal | None = None
+    reviewed: Reviewed = field(default_factory=Reviewed)
 
     @property
     def low_confidence(self) -> NDArray[np.bool_]:

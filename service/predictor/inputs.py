@@ -71,8 +71,23 @@ class InputReader:
             raise InvalidInput(f"all inputs must have the same number of rows, and have {counts}")
         return Rows.of(read)
 
+    @property
+    def names(self) -> list[str]:
+        """Of the tensors, in order."""
+        return [reader.spec.name for reader in self._tensors]
+
+    def rows_as_sent(self, inputs: bytes, numbers: Sequence[int]) -> list[bytes]:
+        """Give the JSON of some rows of inputs that have been read: an object, where there are several."""
+        columns = [msgspec.json.decode(rows, type=list[msgspec.Raw]) for rows in self._split(inputs)]
+        if len(columns) == 1:
+            return [bytes(columns[0][number]) for number in numbers]
+        return [
+            msgspec.json.encode({name: rows[number] for name, rows in zip(self.names, columns, strict=True)})
+            for number in numbers
+        ]
+
     def _split(self, inputs: bytes) -> list[bytes]:
-        names = [reader.spec.name for reader in self._tensors]
+        names = self.names
         if not inputs.lstrip().startswith(b"{"):
             if len(names) > 1:
                 raise InvalidInput(f"inputs must be an object with the tensors {', '.join(names)}")

@@ -29,6 +29,7 @@ from service.predictor.answers import (
 from service.predictor.catalogue import Catalogue
 from service.predictor.given_tensors import GivenTensor
 from service.predictor.lanes import exact_lots, prediction_lots, sampling_lots
+from service.predictor.reviewing import Reviewing
 from service.predictor.rows import Rows
 from service.predictor.served_model import ServedModel
 from service.predictor.together import Draw
@@ -50,15 +51,22 @@ class Predictor:
         scheduler: decides when work runs.
         telemetry: counts.
         max_sample_values: the most numbers that raw samples, or quantiles over them, may be made of.
+        reviewing: lets rows into the review queue.
     """
 
     def __init__(
-        self, catalogue: Catalogue, scheduler: Scheduler, telemetry: Telemetry, max_sample_values: int
+        self,
+        catalogue: Catalogue,
+        scheduler: Scheduler,
+        telemetry: Telemetry,
+        max_sample_values: int,
+        reviewing: Reviewing,
     ) -> None:
         self._catalogue = catalogue
         self._scheduler = scheduler
         self._telemetry = telemetry
         self._max_sample_values = max_sample_values
+        self._reviewing = reviewing
         # One thread: however many texts wait to be read, the models keep the other cores.
         self._reading = ThreadPoolExecutor(1, "reading")
 
@@ -90,7 +98,8 @@ class Predictor:
         seed = _seed(question, model.manifest.sampling.seed)
         draw = self._draw(question, model, len(rows), policy.threshold)
         rounds = draw.rounds if isinstance(draw, Draw) else draw
-        policy = policy.uncertified_by(model.certificate.departures(rounds, seed))
+        departures = model.certificate.departures(rounds, seed)
+        policy = policy.uncertified_by(departures)
         lots = exact_lots(model, rows) if draw == EXACT else sampling_lots(model, rows, seed, draw)
         if question.whole:  # in one job: admitted or refused together, by one deadline
             lots += prediction_lots(model, rows)
@@ -99,7 +108,7 @@ class Predictor:
         whole = [one for one in results if not isinstance(one, Sampled)]
         flags = policy.decide(sampled.scores.tolist())
         self._count(model, sampled, flags)
-        return UncertaintyAnswer(
+        answer = UncertaintyAnswer(
             identity=model.identity,
             seed=seed,
             rounds=rounds,
@@ -107,7 +116,9 @@ class Predictor:
             flags=flags,
             sampled=sampled,
             whole=rows.in_order(whole) if whole else None,
+            conformal=None if departures else model.certificate.conformal,
         )
+        return await self._reviewing.entered(question, model, rows, answer)
 
     async def _rows(self, model: ServedModel, inputs: bytes | Sequence[GivenTensor]) -> Rows:
         """Read rows against what the model takes; meanwhile the loop is free where that takes long."""

@@ -50,7 +50,7 @@ class Native:
 @pytest.fixture
 def native(repository: Repository) -> Iterator[Native]:
     repository.add()
-    settings = Settings(repository=repository.path, factories="networks", plan="vmap")
+    settings = Settings(repository=repository.path, factories="networks", plan="vmap", review_url="off")
     with listening(build(settings)) as address:
         server = Native(address)
         server.wait_until_ready()

@@ -38,7 +38,8 @@ def start(repository: Repository) -> Start:
 
     @contextmanager
     def started(limits: ConnectionLimits, **given: object) -> Iterator[str]:
-        settings = Settings(repository=repository.path, factories="networks", plan="vmap", **given)  # type: ignore[arg-type]
+        usual = {"factories": "networks", "plan": "vmap", "review_url": "off"}
+        settings = Settings(repository=repository.path, **usual, **given)  # type: ignore[arg-type]
         with listening(build(settings), http=connection_class(limits), ws="none") as address:
             with httpx.Client(base_url=f"http://{address}") as client:
                 until(lambda: client.get("/v2/health/ready").status_code == 200)

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner
+from sqlalchemy import make_url
 
 from service import cli
 from service.api.guard import Guard
@@ -222,7 +223,18 @@ def test_server_listens_where_the_image_says() -> None:
     variables = environment(FINAL)
     assert variables["UNSURE_HOST"] == "0.0.0.0"  # noqa: S104 - inside a container, 127.0.0.1 is out of reach
     assert only("EXPOSE", FINAL).arguments == variables["UNSURE_PORT"] == str(Settings().port)
-    assert only("VOLUME", FINAL).arguments == variables["UNSURE_REPOSITORY"]
+    models, reviews = only("VOLUME", FINAL).arguments.split()
+    assert models == variables["UNSURE_REPOSITORY"]
+    assert Path(str(make_url(variables["UNSURE_REVIEW_URL"]).database)).parent == Path(reviews)
+
+
+def test_reviews_outlive_the_container() -> None:
+    """Its user may write there, and compose keeps the folder."""
+    reviews = only("VOLUME", FINAL).arguments.split()[1]
+    owner = only("USER", FINAL).arguments.replace(":", " --group=")
+    made = f"install --directory --owner={owner} --mode=0700 {reviews}"
+    assert any(made in one.arguments for one in FINAL if one.word == "RUN")
+    assert f"reviews:{reviews}" in SERVICES["unsure"]["volumes"]
 
 
 @contextmanager
@@ -242,7 +254,9 @@ def served(repository: Path, **variables: str) -> tuple[int, str]:
     asked: list[Any] = []
     server = SimpleNamespace(run=lambda **_given: asked.append(1))
     with (
-        surroundings(UNSURE_REPOSITORY=str(repository), UNSURE_PORT="0", **variables),
+        surroundings(
+            UNSURE_REPOSITORY=str(repository), UNSURE_PORT="0", UNSURE_REVIEW_URL="off", **variables
+        ),
         pytest.MonkeyPatch.context() as patched,
     ):
         patched.setattr("service.server.Server", lambda *_given: server)

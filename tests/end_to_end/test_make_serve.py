@@ -37,6 +37,7 @@ class Served:
         self.log = folder / "log"
         environment = {name: value for name, value in os.environ.items() if not name.startswith("UNSURE_")}
         environment |= {"UNSURE_PORT": str(self.port), "UNSURE_REPOSITORY": str(self.repository)}
+        environment |= {"UNSURE_REVIEW_URL": f"sqlite:///{folder}/reviews.db"}
         # A machine that is busy with other things is slow, and not wrong.
         environment |= {"UNSURE_DEADLINE_SECONDS": "120", "UNSURE_DRAIN_SECONDS": "120"}
         with self.log.open("wb") as log:
@@ -108,6 +109,8 @@ def test_the_readmes_calls_give_the_readmes_answers(served: Served, call: Call) 
 def assert_alike(given: Any, shown: Any, where: str) -> None:
     if where.endswith("request_id"):
         assert re.fullmatch(r"[0-9a-f]{32}", given)
+    elif where.endswith("review_id") and shown is not None:
+        assert re.fullmatch(r"[0-9a-f-]{36}", given)
     elif isinstance(shown, dict):
         assert given.keys() == shown.keys(), where
         for key in shown:

@@ -16,7 +16,13 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fuzzed]:
     """Serve the models; a pinned plan is not measured, which takes a second a model."""
     repository = Repository(tmp_path_factory.mktemp("fuzzed"))
     add_models(repository)
-    settings = Settings(repository=repository.path, factories="networks", plan="vmap", device="cpu")
+    settings = Settings(
+        repository=repository.path,
+        factories="networks",
+        plan="vmap",
+        device="cpu",
+        review_url=f"sqlite:///{tmp_path_factory.mktemp('reviews')}/reviews.db",
+    )
     with listening(build(settings)) as address:
         server = Fuzzed(address, repository.path)
         with server.client() as client:

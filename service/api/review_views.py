@@ -1,0 +1,102 @@
+"""Items of the review queue as the JSON that clients see."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from msgspec import Raw
+
+from service.api.review_wire import ClaimView, ResolutionView, Review, ReviewList, ReviewStats, ReviewTally
+from service.api.wire import ReasonView
+from service.review.items import Item
+from service.review.store import Page, Tally
+
+
+def review(item: Item, now: float) -> Review:
+    """Show an item whole."""
+    shown = review_line(item, now)
+    shown.input = Raw(b"null" if item.row.input is None else item.row.input)
+    return shown
+
+
+def review_line(item: Item, now: float) -> Review:
+    """Show an item without its input, which may be large."""
+    row, claim, resolution = item.row, item.held(now), item.resolution
+    return Review(
+        id=item.id,
+        status=item.status(now),
+        created_at=_time(item.created),
+        model=row.model,
+        version=row.version,
+        task=row.task,
+        policy_id=row.policy_id,
+        measure=row.measure,
+        threshold=row.threshold,
+        score=row.score,
+        reasons=[ReasonView(one.code, one.message) for one in row.reasons],
+        prediction=dict(row.prediction),
+        statistics=dict(row.statistics),
+        request_id=row.request_id,
+        row=row.number,
+        audit=row.audit,
+        input_sha256=row.input_sha256,
+        claim=None if claim is None or resolution is not None else _claim(claim.reviewer, claim.expires),
+        resolution=None
+        if resolution is None
+        else ResolutionView(
+            resolution.reviewer,
+            resolution.label,
+            resolution.value,
+            resolution.note,
+            resolution.agreed,
+            _time(resolution.time),
+        ),
+    )
+
+
+def review_list(page: Page, now: float) -> ReviewList:
+    """Show some items."""
+    return ReviewList([review_line(item, now) for item in page.items], page.next_cursor)
+
+
+def review_stats(tallies: list[Tally]) -> ReviewStats:
+    """Show the queue in numbers."""
+    return ReviewStats([ReviewTally(**vars(tally)) for tally in tallies])
+
+
+def label_studio(shown: Review) -> dict[str, Any]:
+    """Show an item as a task of Label Studio: its prediction, and its annotation where it is resolved."""
+    prediction, resolution = shown.prediction, shown.resolution
+    answered = prediction.get("label", prediction.get("value"))
+    task: dict[str, Any] = {
+        "data": {
+            "review_id": shown.id,
+            "model": shown.model,
+            "input": shown.input,
+            "reasons": [reason.message for reason in shown.reasons],
+        },
+        "predictions": [
+            {
+                "model_version": f"{shown.model}/{shown.version}",
+                "score": prediction.get("confidence", 0.0),
+                "result": [_result(answered)],
+            }
+        ],
+        "annotations": [],
+    }
+    if resolution is not None:
+        said = resolution.value if resolution.label is None else resolution.label
+        task["annotations"] = [{"completed_by": resolution.reviewer, "result": [_result(said)]}]
+    return task
+
+
+def _result(said: Any) -> dict[str, Any]:
+    kind, value = ("choices", {"choices": [said]}) if isinstance(said, str) else ("number", {"number": said})
+    return {"from_name": "answer", "to_name": "input", "type": kind, "value": value}
+
+
+def _claim(reviewer: str, expires: float) -> ClaimView:
+    return ClaimView(reviewer, _time(expires))
+
+
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

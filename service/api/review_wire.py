@@ -1,0 +1,136 @@
+"""The JSON of reviews, as types."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+from service.api.wire import ReasonView
+
+Status = Literal["pending", "claimed", "resolved"]
+Model = Annotated[str, Meta(description="Of this model alone.")]
+Value = float | list[float]
+Reviewer = Annotated[str, Meta(min_length=1, max_length=200, description="Who reviews: any name.")]
+
+MOST_ITEMS = 200
+
+
+class ListQuery(Struct, forbid_unknown_fields=True):
+    """Which reviews to list."""
+
+    status: Annotated[
+        Literal["pending", "claimed", "resolved", "any"], Meta(description="Where they stand.")
+    ] = "pending"
+    model: Model = ""
+    order: Annotated[
+        Literal["uncertain", "oldest"],
+        Meta(description="By score, the highest first, which compares rows of one model; or by age."),
+    ] = "uncertain"
+    limit: Annotated[int, Meta(ge=1, le=MOST_ITEMS, description="The most to give.")] = 50
+    cursor: Annotated[str, Meta(description="`next_cursor` of the answer before, in the same order.")] = ""
+
+
+class ExportQuery(Struct, forbid_unknown_fields=True):
+    """Which reviews to export, and how."""
+
+    format: Annotated[
+        Literal["jsonl", "label-studio"],
+        Meta(description="One object a line, or the tasks that Label Studio imports."),
+    ] = "jsonl"
+    status: Annotated[
+        Literal["pending", "claimed", "resolved", "any"], Meta(description="Where they stand.")
+    ] = "any"
+    model: Model = ""
+
+
+class ClaimBody(Struct, forbid_unknown_fields=True):
+    """Who wants it."""
+
+    reviewer: Reviewer
+
+
+class ReleaseBody(Struct, forbid_unknown_fields=True):
+    """Who gives it back; left out, whoever has it."""
+
+    reviewer: Reviewer | UnsetType = UNSET
+
+
+class ResolveBody(Struct, forbid_unknown_fields=True):
+    """What is right: a label of the model's in classification, values in regression."""
+
+    reviewer: Reviewer
+    label: Annotated[str, Meta(min_length=1, max_length=1000)] | UnsetType = UNSET
+    value: Value | UnsetType = UNSET
+    note: Annotated[str, Meta(max_length=10_000)] = ""
+
+
+class ClaimView(Struct):
+    """Whose it is for now."""
+
+    reviewer: str
+    expires_at: datetime
+
+
+class ResolutionView(Struct):
+    """What the reviewer said; `agreed` is whether the model was right by it."""
+
+    reviewer: str
+    label: str | None
+    value: Value | None
+    note: str
+    agreed: bool
+    resolved_at: datetime
+
+
+class Review(Struct):
+    """A row that a person should look at.
+
+    `input` is left out of lists, and null where the server keeps its hash alone.
+    """
+
+    id: str
+    status: Status
+    created_at: datetime
+    model: str
+    version: str
+    task: Literal["classification", "regression"]
+    policy_id: str
+    measure: str
+    threshold: float
+    score: float
+    reasons: list[ReasonView]
+    prediction: dict[str, Any]
+    statistics: dict[str, Any]
+    request_id: str
+    row: Annotated[int, Meta(description="Number of the row within its request.")]
+    audit: Annotated[bool, Meta(description="Whether it was not flagged, and is here to check that.")]
+    input_sha256: str
+    claim: ClaimView | None
+    resolution: ResolutionView | None
+    input: (
+        Annotated[Raw, Meta(extra_json_schema={"description": "The row, as one of `inputs`."})] | UnsetType
+    ) = UNSET
+
+
+class ReviewList(Struct):
+    """Some reviews; `next_cursor` gives those behind them, and is null where there are none."""
+
+    reviews: list[Review]
+    next_cursor: str | None
+
+
+class ReviewTally(Struct):
+    """How many reviews of one version stand where; of those resolved, how many agree with the model."""
+
+    model: str
+    version: str
+    pending: int
+    claimed: int
+    resolved: int
+    agreed: int
+
+
+class ReviewStats(Struct):
+    """The queue in numbers, by versions."""
+
+    versions: list[ReviewTally]

@@ -1,0 +1,204 @@
+"""The review queue on the native face: /v1/reviews."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from msgspec import UNSET, Struct
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.api.exchange import decode, read_body, reply
+from service.api.operations import Handler, Operation
+from service.api.query import read_query
+from service.api.review_export import JSON_LINES, exported
+from service.api.review_views import review, review_list, review_stats
+from service.api.review_wire import (
+    ClaimBody,
+    ExportQuery,
+    ListQuery,
+    ReleaseBody,
+    ResolveBody,
+    Review,
+    ReviewList,
+    ReviewStats,
+)
+from service.errors import Conflict, InvalidInput, NotFound, TooLarge, Unavailable
+from service.predictor.catalogue import Catalogue
+from service.review.items import Item
+from service.review.paging import Filter
+from service.review.queue import ReviewQueue
+from service.review.steps import Verdict
+from service.review.store import Page, Store
+
+Body = TypeVar("Body", bound=Struct)
+
+_REVIEW = "/v1/reviews/{id}"
+
+
+class ReviewFace:
+    """Handlers of /v1/reviews.
+
+    Args:
+        queue: has the items; None where there is no queue.
+        catalogue: knows the models' labels.
+        max_body_bytes: the largest body.
+    """
+
+    def __init__(self, queue: ReviewQueue | None, catalogue: Catalogue, max_body_bytes: int) -> None:
+        self._queue = queue
+        self._catalogue = catalogue
+        self._max_body_bytes = max_body_bytes
+
+    def operations(self) -> list[Operation]:
+        """List what this face can be asked; what has a name comes before what has any identifier."""
+        return [
+            Operation(
+                "GET",
+                "/v1/reviews",
+                "List reviews",
+                self.list_,
+                query=ListQuery,
+                replies=(ReviewList,),
+                errors=(InvalidInput, NotFound, Unavailable),
+                scope="review",
+            ),
+            Operation(
+                "GET",
+                "/v1/reviews/export",
+                "Export reviews",
+                self.export,
+                query=ExportQuery,
+                media_type=JSON_LINES,
+                streams_array=True,
+                errors=(InvalidInput, NotFound, Unavailable),
+                scope="review",
+            ),
+            Operation(
+                "GET",
+                "/v1/reviews/stats",
+                "Count reviews",
+                self.stats,
+                replies=(ReviewStats,),
+                errors=(NotFound, Unavailable),
+                scope="review",
+            ),
+            Operation(
+                "GET",
+                _REVIEW,
+                "Show a review",
+                self.one,
+                replies=(Review,),
+                errors=(NotFound, Unavailable),
+                scope="review",
+            ),
+            _step("claim", "Claim a review for a while", self.claim, ClaimBody),
+            _step("release", "Give a claimed review back", self.release, ReleaseBody, body_required=False),
+            _step("resolve", "Say what is right", self.resolve, ResolveBody),
+        ]
+
+    async def list_(self, request: Request) -> Response:
+        """Answer GET /v1/reviews."""
+        asked = read_query(request, ListQuery)
+        wanted = _filter(asked)
+
+        def listed(store: Store) -> tuple[Page, float]:
+            return store.page(wanted, asked.order, asked.limit, asked.cursor or None), store.now
+
+        return reply(review_list(*await self._kept.ask(listed)))
+
+    async def export(self, request: Request) -> Response:
+        """Answer GET /v1/reviews/export."""
+        asked = read_query(request, ExportQuery)
+        return await exported(self._kept, _filter(asked), as_tasks=asked.format == "label-studio")
+
+    async def stats(self, _request: Request) -> Response:
+        """Answer GET /v1/reviews/stats."""
+        return reply(review_stats(await self._kept.ask(Store.tallies)))
+
+    async def one(self, request: Request) -> Response:
+        """Answer GET /v1/reviews/{id}."""
+        return await self._answered(request, Store.item)
+
+    async def claim(self, request: Request) -> Response:
+        """Answer POST …/claim."""
+        reviewer = _text("reviewer", (await self._body(request, ClaimBody)).reviewer)
+        return await self._answered(request, lambda store, id_: store.claim(id_, reviewer))
+
+    async def release(self, request: Request) -> Response:
+        """Answer POST …/release."""
+        given = (await self._body(request, ReleaseBody)).reviewer
+        reviewer = None if given is UNSET else _text("reviewer", given)
+        return await self._answered(request, lambda store, id_: store.release(id_, reviewer))
+
+    async def resolve(self, request: Request) -> Response:
+        """Answer POST …/resolve."""
+        body = await self._body(request, ResolveBody)
+        reviewer, verdict = _text("reviewer", body.reviewer), _verdict(body)
+
+        def resolved(store: Store, identifier: str) -> Item:
+            self._check_label(store.item(identifier), verdict.label)
+            return store.resolve(identifier, reviewer, verdict)
+
+        return await self._answered(request, resolved)
+
+    async def _answered(self, request: Request, question: Callable[[Store, str], Item]) -> Response:
+        identifier = request.path_params["id"]
+
+        def asked(store: Store) -> tuple[Item, float]:
+            return question(store, identifier), store.now
+
+        return reply(review(*await self._kept.ask(asked)))
+
+    async def _body(self, request: Request, kind: type[Body]) -> Body:
+        body = await read_body(request, self._max_body_bytes)
+        return decode(body or b"{}", kind)
+
+    @property
+    def _kept(self) -> ReviewQueue:
+        if self._queue is None:
+            raise NotFound("this server keeps no review queue; UNSURE_REVIEW_URL names its database")
+        return self._queue
+
+    def _check_label(self, item: Item, label: str | None) -> None:
+        """Refuse a label that is none of the model's, where the model is still here to ask."""
+        try:
+            known = self._catalogue.find(item.row.model, int(item.row.version)).identity.labels
+        except (NotFound, Unavailable):
+            return
+        if label is not None and known and label not in known:
+            raise InvalidInput(f"label must be one of {', '.join(known)}, and is {label[:40]!r}")
+
+
+def _step(
+    verb: str, summary: str, handler: Handler, body: type[Struct], *, body_required: bool = True
+) -> Operation:
+    return Operation(
+        "POST",
+        f"{_REVIEW}/{verb}",
+        summary,
+        handler,
+        body,
+        (Review,),
+        (InvalidInput, NotFound, Conflict, TooLarge, Unavailable),
+        body_required=body_required,
+        scope="review",
+    )
+
+
+def _filter(asked: ListQuery | ExportQuery) -> Filter:
+    return Filter(None if asked.status == "any" else asked.status, _text("model", asked.model) or None)
+
+
+def _verdict(body: ResolveBody) -> Verdict:
+    return Verdict(
+        label=None if body.label is UNSET else _text("label", body.label),
+        value=None if body.value is UNSET else body.value,
+        note=_text("note", body.note),
+    )
+
+
+def _text(name: str, given: str) -> str:
+    """Refuse what PostgreSQL cannot keep."""
+    if "\0" in given:
+        raise InvalidInput(f"{name} must not hold a null character")
+    return given

@@ -1,0 +1,129 @@
+"""Which rows of an answer enter the review queue, and as what."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+from service.errors import Unavailable
+from service.predictor.answers import Measures, Reviewed, UncertaintyAnswer, UncertaintyQuestion
+from service.predictor.row_inputs import RowInputs
+from service.predictor.rows import Rows
+from service.predictor.served_model import ServedModel
+from service.review.items import Reason, Row
+from service.review.queue import ReviewQueue
+from service.uncertainty.classification import ClassificationMeasures
+from service.uncertainty.regression import INTERVAL_LEVEL
+
+log = logging.getLogger("unsure")
+
+
+class Reviewing:
+    """Lets rows into the review queue before their answer leaves.
+
+    Args:
+        queue: None where there is none.
+        stores_inputs: whether a row's input enters too, or its hash alone.
+        refuses: whether an answer is kept back whose rows could not enter.
+    """
+
+    def __init__(self, queue: ReviewQueue | None, *, stores_inputs: bool, refuses: bool) -> None:
+        self._queue = queue
+        self._stores_inputs = stores_inputs
+        self._refuses = refuses
+
+    async def entered(
+        self, question: UncertaintyQuestion, model: ServedModel, rows: Rows, answer: UncertaintyAnswer
+    ) -> UncertaintyAnswer:
+        """Let in the rows that are to be reviewed, and give the answer with what became of that.
+
+        Raises:
+            Unavailable: they could not enter, and no answer is wanted without it.
+        """
+        numbers = _to_review(question, model, answer)
+        if not numbers:
+            return answer
+        if self._queue is None:
+            missed = "this server keeps no review queue" if question.review else None
+            return replace(answer, reviewed=Reviewed({}, missed))
+        inputs = RowInputs(question.inputs, model.inputs, rows)
+        entering = self._rows(question, model, answer, inputs, numbers)
+        return replace(answer, reviewed=await self._enter(self._queue, entering))
+
+    async def _enter(self, queue: ReviewQueue, rows: Sequence[Row]) -> Reviewed:
+        try:
+            identifiers = await queue.enter(rows)
+        except Unavailable as error:
+            log.warning("%d rows of request %s are not in the review queue", len(rows), rows[0].request_id)
+            if self._refuses:
+                raise Unavailable(f"{error}; no answer is given without the review it needs") from error
+            return Reviewed({}, str(error))
+        return Reviewed({row.number: one for row, one in zip(rows, identifiers, strict=True)})
+
+    def _rows(
+        self,
+        question: UncertaintyQuestion,
+        model: ServedModel,
+        answer: UncertaintyAnswer,
+        inputs: RowInputs,
+        numbers: Sequence[int],
+    ) -> list[Row]:
+        stored = inputs.json(numbers) if self._stores_inputs else [None] * len(numbers)
+        return [
+            _row(question, model, answer, number, given, inputs.digest(number))
+            for number, given in zip(numbers, stored, strict=True)
+        ]
+
+
+def _to_review(question: UncertaintyQuestion, model: ServedModel, answer: UncertaintyAnswer) -> list[int]:
+    wanted = model.manifest.policy.review if question.review is None else question.review
+    return [number for number, flag in enumerate(answer.flags) if wanted and flag.low_confidence]
+
+
+def _row(
+    question: UncertaintyQuestion,
+    model: ServedModel,
+    answer: UncertaintyAnswer,
+    number: int,
+    given: bytes | None,
+    digest: str,
+) -> Row:
+    flag, policy = answer.flags[number], answer.policy
+    measures = answer.sampled.measures
+    return Row(
+        request_id=question.request_id,
+        number=number,
+        model=answer.identity.model,
+        version=answer.identity.version,
+        task=model.manifest.task,
+        policy_id=policy.id,
+        measure=policy.measure,
+        threshold=policy.threshold,
+        score=flag.score,
+        reasons=tuple(Reason(one.code, one.message) for one in flag.reasons),
+        prediction=_prediction(measures, answer.identity.labels, number),
+        statistics=_statistics(measures, number) | {"seed": answer.seed},
+        input=given,
+        input_sha256=digest,
+    )
+
+
+def _prediction(measures: Measures, labels: Sequence[str], number: int) -> Mapping[str, Any]:
+    if isinstance(measures, ClassificationMeasures):
+        index = int(measures.class_index[number])
+        confidence = float(measures.confidence[number])
+        return {"label": labels[index], "class_index": index, "confidence": confidence}
+    lower, upper = (bound[number].tolist() for bound in measures.interval)
+    interval = {
+        "level": INTERVAL_LEVEL,
+        "lower": lower,
+        "upper": upper,
+        "method": measures.interval_method,
+    }
+    return {"value": measures.mean[number].tolist(), "interval": interval}
+
+
+def _statistics(measures: Measures, number: int) -> dict[str, Any]:
+    """Give one row of every array of measures."""
+    arrays = {field.name: getattr(measures, field.name) for field in fields(measures)}
+    return {name: array[number].tolist() for name, array in arrays.items() if array is not None}

@@ -1,0 +1,1 @@
+"""The durable queue of rows that a person should look at."""

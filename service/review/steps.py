@@ -1,0 +1,105 @@
+"""The steps that an item takes: pending → claimed → resolved, and back to pending by release or by lapse."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from service.errors import Conflict, InvalidInput
+from service.review.items import Claim, Item, Resolution, Value
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a reviewer says is right.
+
+    Args:
+        label: in classification.
+        value: in regression.
+        note: whatever else.
+    """
+
+    label: str | None = None
+    value: Value | None = None
+    note: str = ""
+
+
+def claimed(item: Item, reviewer: str, now: float, lease_seconds: float) -> Item:
+    """Give the item as a reviewer's own for a while; claiming it again begins the while anew.
+
+    Raises:
+        Conflict: another has it, or it is resolved.
+    """
+    _check_open(item)
+    held = item.held(now)
+    if held is not None and held.reviewer != reviewer:
+        raise Conflict(f"review {item.id} is claimed by {held.reviewer}; wait until it is released or lapses")
+    return replace(item, claim=Claim(reviewer, now + lease_seconds))
+
+
+def released(item: Item, reviewer: str | None, now: float) -> Item:
+    """Give the item back to all.
+
+    Args:
+        item: that is claimed.
+        reviewer: who has it; None for whoever that is.
+        now: in seconds since 1970.
+
+    Raises:
+        Conflict: nobody has it, or another, or it is resolved.
+    """
+    _check_open(item)
+    _check_held(item, reviewer, now)
+    return item.without_claim()
+
+
+def resolved(item: Item, reviewer: str, verdict: Verdict, now: float) -> Item:
+    """Give the item with its resolution.
+
+    Raises:
+        Conflict: the reviewer does not have it, or it is resolved.
+        InvalidInput: the verdict is not of the model's kind.
+    """
+    _check_open(item)
+    _check_held(item, reviewer, now)
+    _check_kind(item, verdict)
+    agreed = _agreed(item.row.prediction, verdict)
+    resolution = Resolution(reviewer, verdict.label, verdict.value, verdict.note, agreed, now)
+    return replace(item, resolution=resolution)
+
+
+def _check_open(item: Item) -> None:
+    if item.resolution is not None:
+        raise Conflict(f"review {item.id} is resolved already, by {item.resolution.reviewer}")
+
+
+def _check_held(item: Item, reviewer: str | None, now: float) -> None:
+    held = item.held(now)
+    if held is None:
+        raise Conflict(f"review {item.id} is claimed by nobody, or the claim has lapsed; claim it first")
+    if reviewer not in (None, held.reviewer):
+        raise Conflict(f"review {item.id} is claimed by {held.reviewer}, and not by {reviewer}")
+
+
+def _check_kind(item: Item, verdict: Verdict) -> None:
+    kind, other = ("label", "value") if item.row.task == "classification" else ("value", "label")
+    if getattr(verdict, kind) is None or getattr(verdict, other) is not None:
+        raise InvalidInput(f"model {item.row.model} does {item.row.task}: give a {kind}, and no {other}")
+    if kind == "value":
+        wanted, given = len(item.row.prediction["value"]), len(_listed(verdict.value))
+        if wanted != given:
+            raise InvalidInput(f"value must have {wanted} numbers, as the prediction has, and has {given}")
+
+
+def _agreed(prediction: Mapping[str, Any], verdict: Verdict) -> bool:
+    """Tell whether the model was right: by its label, or by an interval that holds every value."""
+    if verdict.label is not None:
+        return bool(verdict.label == prediction["label"])
+    interval = prediction["interval"]
+    bounds = zip(interval["lower"], _listed(verdict.value), interval["upper"], strict=True)
+    return all(lower <= value <= upper for lower, value, upper in bounds)
+
+
+def _listed(value: Value | None) -> list[float]:
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]

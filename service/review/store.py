@@ -1,0 +1,171 @@
+"""The queue in its database. Every call blocks: none is for the thread of an event loop."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, case, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from service.errors import NotFound
+from service.review.database import Database
+from service.review.identifiers import Identifiers, is_identifier
+from service.review.items import Item, Row
+from service.review.paging import Filter, Order, behind, cursor, ordering, standing
+from service.review.records import entering, item_of, standing_of
+from service.review.schema import ITEMS
+from service.review.steps import Verdict, claimed, released, resolved
+
+_AT_ONCE = 500  # identifiers asked for in one statement
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some items, and the cursor of those behind them; None where there are none."""
+
+    items: list[Item]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How many items of one version stand where, and how many resolutions agree with the model."""
+
+    model: str
+    version: str
+    pending: int
+    claimed: int
+    resolved: int
+    agreed: int
+
+
+class Store:
+    """Keeps items.
+
+    Args:
+        database: where.
+        lease_seconds: how long a claim holds.
+        clock: tells the time, in seconds since 1970.
+    """
+
+    def __init__(
+        self, database: Database, lease_seconds: float, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._database = database
+        self._lease_seconds = lease_seconds
+        self._clock = clock
+        self._identifiers = Identifiers()
+
+    @property
+    def now(self) -> float:
+        """The time by which claims lapse."""
+        return self._clock()
+
+    def open(self) -> None:
+        """Make the tables, or bring them up to date; what is asked later would do it too.
+
+        Raises:
+            Unavailable: the database does not answer; so does everything below.
+        """
+        with self._database.reading():
+            pass
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._database.close()
+
+    def enter(self, rows: Sequence[Row]) -> list[str]:
+        """Take rows in, all or none; gives each one's identifier, that of before where it is here already."""
+        if not rows:
+            return []
+        now = self.now
+        records = [entering(self._identifiers.new(now), now, row) for row in rows]
+        prints = [record["fingerprint"] for record in records]
+        kinds = {"postgresql": postgresql, "sqlite": sqlite}
+        added = kinds[self._database.dialect].insert(ITEMS).on_conflict_do_nothing(["fingerprint"])
+        with self._database.writing() as connection:
+            # In one order in all processes: two that wait for each other's rows would wait for ever.
+            connection.execute(added, sorted(records, key=lambda record: record["fingerprint"]))
+            known = _identifiers(connection, prints)
+        return [known[one] for one in prints]
+
+    def item(self, identifier: str) -> Item:
+        """Give an item.
+
+        Raises:
+            NotFound: there is none of that identifier.
+        """
+        with self._database.reading() as connection:
+            return _found(connection, identifier)
+
+    def claim(self, identifier: str, reviewer: str) -> Item:
+        """Let a reviewer have an item for a while; raises as `service.review.steps.claimed` does."""
+        return self._step(identifier, lambda item, now: claimed(item, reviewer, now, self._lease_seconds))
+
+    def release(self, identifier: str, reviewer: str | None) -> Item:
+        """Let all have an item again; raises as `service.review.steps.released` does."""
+        return self._step(identifier, lambda item, now: released(item, reviewer, now))
+
+    def resolve(self, identifier: str, reviewer: str, verdict: Verdict) -> Item:
+        """Write down what a reviewer says; raises as `service.review.steps.resolved` does."""
+        return self._step(identifier, lambda item, now: resolved(item, reviewer, verdict, now))
+
+    def page(self, wanted: Filter, order: Order, limit: int, after: str | None = None) -> Page:
+        """Give some items.
+
+        Args:
+            wanted: which.
+            order: the most uncertain first, or the oldest.
+            limit: the most.
+            after: the cursor of the page before.
+
+        Raises:
+            InvalidInput: the cursor is none of this order.
+        """
+        query = select(ITEMS).where(*wanted.conditions(self.now)).order_by(*ordering(order)).limit(limit + 1)
+        if after is not None:
+            query = query.where(behind(order, after))
+        with self._database.reading() as connection:
+            items = [item_of(found) for found in connection.execute(query).mappings()]
+        more = len(items) > limit
+        return Page(items[:limit], cursor(order, items[limit - 1]) if more else None)
+
+    def tallies(self) -> list[Tally]:
+        """Count the items of each version."""
+        now = self.now
+        counted = [
+            func.sum(case((condition, 1), else_=0))
+            for condition in (
+                standing("pending", now),
+                standing("claimed", now),
+                standing("resolved", now),
+                ITEMS.c.agreed.is_(True),
+            )
+        ]
+        versions = (ITEMS.c.model, ITEMS.c.version)
+        query = select(*versions, *counted).group_by(*versions).order_by(*versions)
+        with self._database.reading() as connection:
+            return [Tally(*found) for found in connection.execute(query)]
+
+    def _step(self, identifier: str, step: Callable[[Item, float], Item]) -> Item:
+        with self._database.writing() as connection:
+            item = step(_found(connection, identifier, changing=True), self.now)
+            connection.execute(update(ITEMS).where(ITEMS.c.id == identifier).values(**standing_of(item)))
+        return item
+
+
+def _found(connection: Connection, identifier: str, *, changing: bool = False) -> Item:
+    query = select(ITEMS).where(ITEMS.c.id == identifier)
+    query = query.with_for_update() if changing else query
+    found = connection.execute(query).mappings().first() if is_identifier(identifier) else None
+    if found is None:
+        raise NotFound(f"there is no review {identifier}")
+    return item_of(found)
+
+
+def _identifiers(connection: Connection, prints: Sequence[str]) -> dict[str, str]:
+    known: dict[str, str] = {}
+    for start in range(0, len(prints), _AT_ONCE):
+        some = ITEMS.c.fingerprint.in_(prints[start : start + _AT_ONCE])
+        known |= dict(connection.execute(select(ITEMS.c.fingerprint, ITEMS.c.id).where(some)).all())
+    return known

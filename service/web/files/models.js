@@ -1,0 +1,52 @@
+/** The view of all models. */
+
+import { badge, element } from "./elements.js";
+import { table } from "./tables.js";
+import { address } from "./router.js";
+import { ask } from "./server.js";
+
+const STATES = {
+  ready: ["good", "ready"],
+  loading: ["waiting", "loading"],
+  unavailable: ["bad", "not available"],
+};
+
+/** Make the view. */
+export async function models(parts, values, signal) {
+  const [{ models: found }, reasons] = await Promise.all([ask("v1/models", { signal }), unavailable(signal)]);
+  return {
+    title: "Models",
+    room: "models",
+    content: [element("h1", {}, "Models"), found.length ? listed(found, reasons) : none()],
+  };
+}
+
+/** Make the badge of a model's state. */
+export function stateBadge(state) {
+  return badge(...(STATES[state] ?? ["waiting", state]));
+}
+
+function listed(found, reasons) {
+  const columns = ["Model", "State", "Task", "Versions"];
+  const rows = found.map((model) => [
+    model.state === "ready" ? element("a", { href: address(["models", model.name]) }, model.name) : model.name,
+    [stateBadge(model.state), ...said(reasons.get(model.name))],
+    model.task ?? "–",
+    model.versions.join(", ") || "–",
+  ]);
+  return table("The models of this server", columns, rows);
+}
+
+function said(reason) {
+  return reason ? [element("div", { class: "quiet small" }, reason)] : [];
+}
+
+function none() {
+  return element("p", { class: "empty" }, "There is no model in the repository yet. `unsure add` and `unsure train` put one there.");
+}
+
+/** The list says that a model is not available; the index of the other face says why. */
+async function unavailable(signal) {
+  const versions = await ask("v2/repository/index", { body: {}, signal });
+  return new Map(versions.filter((one) => one.reason).map((one) => [one.name, one.reason]));
+}
