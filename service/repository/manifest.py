@@ -123,7 +123,12 @@ class PolicySpec(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
-    """model.toml as a whole."""
+    """model.toml as a whole.
+
+    Args:
+        columns: what the numbers of a row are called, by the name of their input: for people, and for nothing
+            that is computed, so that no calibration depends on it.
+    """
 
     name: str
     task: Task
@@ -133,6 +138,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     output: OutputSpec = OutputSpec()
     sampling: SamplingSpec = SamplingSpec()
     tokenizer: TokenizerSpec | None = None
+    columns: dict[str, tuple[str, ...]] = {}
 
     @property
     def logits(self) -> bool:
@@ -230,7 +236,16 @@ def _rules(manifest: Manifest, folder: str) -> list[tuple[bool, str, str]]:
         (sampling.seed > _LARGEST_SEED, "sampling.seed", f"{sampling.seed} is more than 2**64 - 1"),
         (sampling.sites == (), "sampling.sites", "an empty list samples nothing"),
         (not isfinite(threshold), "policy.threshold", f"{threshold} is not finite"),
+        (
+            any(_lengths(manifest).get(name) != (len(names),) for name, names in manifest.columns.items()),
+            "columns",
+            "names, for an input of one dimension, each of its numbers",
+        ),
     ]
+
+
+def _lengths(manifest: Manifest) -> dict[str, tuple[int, ...]]:
+    return {tensor.name: tensor.shape for tensor in manifest.input}
 
 
 def _ascends(limits: tuple[float, float] | None) -> bool:
