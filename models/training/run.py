@@ -203,7 +203,13 @@ def manifest_of(name: str, recipe: Recipe, row_shape: Sequence[int]) -> dict[str
         "output": output,
         "sampling": {"samples": SAMPLES, "max_samples": MAX_SAMPLES, "seed": 0, "sites": "all"},
         "policy": dict(recipe.policy or {}),
-    }
+    } | _columns(recipe, row_shape)
+
+
+def _columns(recipe: Recipe, row_shape: Sequence[int]) -> dict[str, Any]:
+    """Name the numbers of a row for who reviews it, where they have names."""
+    names = list(recipe.told.get("columns", ()))
+    return {"columns": {recipe.input_name: names}} if tuple(row_shape) == (len(names),) else {}
 
 
 def _inputs(recipe: Recipe, row_shape: Sequence[int]) -> dict[str, Any]:

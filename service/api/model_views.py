@@ -1,15 +1,17 @@
 """Models as the JSON that clients see, on the native face."""
 
+from collections.abc import Sequence
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from service.api.views import policy_view, samples_view
 from service.api.wire import AdaptiveSamples, PolicyView
 from service.predictor.answers import Exact
 from service.predictor.entry import Entry, State
 from service.predictor.served_model import ServedModel
-from service.repository.calibration import Calibration
+from service.predictor.taken import Taken
+from service.repository.calibration import Calibration, ScoreFigures, ScoreHistogram
 from service.sampling.report import Finding, IdleDropout
 from service.sampling.sites import Site
 
@@ -30,11 +32,15 @@ class ModelList(Struct):
 
 
 class TensorView(Struct):
-    """One input. A length of -1 is any; the dtype of texts is string, and each is a row."""
+    """One input. A length of -1 is any; the dtype of texts is string, and each is a row.
+
+    `columns` are what its numbers are called, where model.toml says so.
+    """
 
     name: str
     dtype: str
     shape: list[int]
+    columns: list[str] | UnsetType = UNSET
 
 
 class OutputView(Struct):
@@ -100,7 +106,8 @@ class CalibrationView(Struct):
     """The calibration that holds, in short; `threshold` is null where nothing could be certified.
 
     `flagged_share` is that of the rows that certify, `error_bound` an upper bound on the share of errors
-    among those that are not flagged, `interval_level` the level of conformal sets or intervals.
+    among those that are not flagged, `interval_level` the level of conformal sets or intervals; `scores` tell
+    how well each measure finds wrong rows, the best first.
     """
 
     measure: str
@@ -117,6 +124,8 @@ class CalibrationView(Struct):
     seed: int
     temperature: float
     interval_level: float | None
+    scores: list[ScoreFigures]
+    histogram: ScoreHistogram
 
 
 class ModelReply(Struct):
@@ -193,7 +202,7 @@ def model_reply(entry: Entry, model: ServedModel) -> ModelReply:
         versions=_versions(entry),
         state=entry.state,
         task=manifest.task,
-        inputs=[TensorView(taken.name, taken.dtype, list(taken.shape)) for taken in model.inputs.taken],
+        inputs=[_tensor_view(taken, manifest.columns.get(taken.name)) for taken in model.inputs.taken],
         output=OutputView(model.shown_width, list(manifest.output.labels), manifest.output.variance_head),
         sampling=SamplingView(
             samples_view(model.default_samples),
@@ -224,6 +233,11 @@ def dropout_reply(model: ServedModel) -> DropoutReply:
     )
 
 
+def _tensor_view(taken: Taken, columns: Sequence[str] | None) -> TensorView:
+    named = UNSET if columns is None else list(columns)
+    return TensorView(taken.name, taken.dtype, list(taken.shape), named)
+
+
 def _versions(entry: Entry) -> list[str]:
     return [str(number) for number in sorted(entry.versions)]
 
@@ -247,6 +261,8 @@ def _calibration_view(calibration: Calibration | None) -> CalibrationView | None
         seed=calibration.draws.seed,
         temperature=calibration.temperature,
         interval_level=None if conformal is None else conformal.level,
+        scores=list(calibration.scores),
+        histogram=calibration.histogram,
     )
 
 

@@ -119,7 +119,12 @@ class PolicySpec(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
-    """model.toml as a whole."""
+    """model.toml as a whole.
+
+    Args:
+        columns: what the numbers of a row are called, by the name of their input: for people, and for nothing
+            that is computed, so that no calibration depends on it.
+    """
 
     name: str
     task: Task
@@ -129,6 +134,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     output: OutputSpec = OutputSpec()
     sampling: SamplingSpec = SamplingSpec()
     tokenizer: TokenizerSpec | None = None
+    columns: dict[str, tuple[str, ...]] = {}
 
     @property
     def logits(self) -> bool:

@@ -143,7 +143,16 @@ def _rules(manifest: Manifest, folder: str) -> list[tuple[bool, str, str]]:
         (sampling.seed > _LARGEST_SEED, "sampling.seed", f"{sampling.seed} is more than 2**64 - 1"),
         (sampling.sites == (), "sampling.sites", "an empty list samples nothing"),
         (not isfinite(threshold), "policy.threshold", f"{threshold} is not finite"),
+        (
+            any(_lengths(manifest).get(name) != (len(names),) for name, names in manifest.columns.items()),
+            "columns",
+            "names, for an input of one dimension, each of its numbers",
+        ),
     ]
+
+
+def _lengths(manifest: Manifest) -> dict[str, tuple[int, ...]]:
+    return {tensor.name: tensor.shape for tensor in manifest.input}
 
 
 def _ascends(limits: tuple[float, float] | None) -> bool:

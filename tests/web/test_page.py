@@ -32,7 +32,8 @@ def flagged(tab: Tab, model: str, row: Any, **given: Any) -> dict[str, Any]:
 
 
 def percent(share: float) -> str:
-    return f"{share:.0%}"[:-1] + " %" if share >= 0.0995 else f"{share:.1%}"[:-1] + " %"
+    digits = f"{share:.0%}" if share >= 0.0995 else f"{share:.1%}".replace(".0%", "%")
+    return digits.replace("%", "\u00a0%")
 
 
 def ask(tab: Tab, path: str, body: Any = None) -> Any:
@@ -52,7 +53,7 @@ def test_a_flagged_row_is_claimed_labelled_and_resolved_by_keys_alone(
     assert tab.until("document.querySelector('[data-figure=Queue] dd')?.innerText") == "1"
     tab.press("n")
     tab.until("document.querySelector('canvas')")
-    assert tab.text(".answer") == f"The model says {result['label']}, {percent(result['confidence'])}"
+    assert tab.text(".answer") == f"The model says {result['label']} ({percent(result['confidence'])})"
     tab.press("c")
     assert tab.focus.get_attribute("id") == "reviewer"
     tab.press("Ada", ENTER)
@@ -70,8 +71,8 @@ def test_a_flagged_row_is_claimed_labelled_and_resolved_by_keys_alone(
         True,
     )
     tab.reads("0", "[data-figure=Queue] dd")
-    tab.reads("100 %", "[data-figure=Agreement] dd")
-    tab.reads("100 %", "[data-figure='Flag rate'] dd")
+    tab.reads("100\u00a0%", "[data-figure=Agreement] dd")
+    tab.reads("100\u00a0%", "[data-figure='Flag rate'] dd")
 
 
 def test_an_image_is_drawn_as_its_pixels(repository: Repository, open_page: Open) -> None:
@@ -88,12 +89,15 @@ def test_an_image_is_drawn_as_its_pixels(repository: Repository, open_page: Open
 
 
 def test_a_table_and_a_text_are_shown_as_such(repository: Repository, open_page: Open) -> None:
-    repository.add("rows", policy=FLAG_ALL)
+    names = ["age", "<b>sex</b>", "weight", "pressure", "sugar", "lipids"]
+    repository.add("rows", policy=FLAG_ALL, columns={"features": names})
+    repository.add("nameless", policy=FLAG_ALL)
     texts.add(repository, policy=FLAG_ALL)
     tab = open_page()
-    tab.open(f"#/reviews/{flag(tab, 'rows', ROW)}")
-    cells = tab.texts("table[class] td, [aria-label=Input] td")
-    assert cells == ["0.5", "−1", "2", "0", "1.5", "−0.5"]
+    for model, heads in (("rows", names), ("nameless", list("123456"))):
+        tab.open(f"#/reviews/{flag(tab, model, ROW)}")
+        assert tab.texts("[aria-label=Input] tbody th") == heads
+        assert tab.texts("[aria-label=Input] td") == ["0.5", "−1", "2", "0", "1.5", "−0.5"]
     tab.open(f"#/reviews/{flag(tab, 'films', 'a good film')}")
     assert tab.text("blockquote") == "a good film"
 
@@ -220,6 +224,8 @@ def test_a_row_that_is_flagged_while_somebody_looks_appears(repository: Reposito
     tab.run("document.dispatchEvent(new Event('visibilitychange'))")  # as who comes back to the tab
     tab.until("document.querySelector('.items [data-id]')?.dataset.id === arguments[0]", review)
     tab.reads("1", "[data-figure=Queue] dd")
+    tab.press("n")
+    tab.until("document.querySelector('article')?.dataset.review === arguments[0]", review)
 
 
 def test_the_keys_are_listed_and_can_be_turned_off(open_page: Open) -> None:

@@ -37,7 +37,7 @@ function link(review, current, href) {
 
 /** Say in short what the model answered. */
 export function answered({ prediction }) {
-  if ("label" in prediction) return `${prediction.label}, ${percent(prediction.confidence)}`;
+  if ("label" in prediction) return `${prediction.label} (${percent(prediction.confidence)})`;
   return prediction.value.map((value) => number(value)).join(", ");
 }
 

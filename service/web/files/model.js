@@ -1,6 +1,7 @@
 /** The view of one model. */
 
 import { described, element, section } from "./elements.js";
+import { calibration } from "./calibration.js";
 import { dropout } from "./dropout.js";
 import { stateBadge } from "./models.js";
 import { plan } from "./plan.js";
@@ -22,6 +23,7 @@ export async function model([name], _values, signal) {
       element("h1", {}, found.name, " ", stateBadge(found.state)),
       facts(found),
       section("When a row is flagged", ...policy(found)),
+      section("Calibration", ...calibration(found)),
       section("What it takes and gives", inputs(found), gives(found)),
       section("Dropout report", ...dropout(report)),
       section("How samples run", ...plan(found)),

@@ -1,9 +1,12 @@
 /** The view of all models. */
 
 import { badge, element } from "./elements.js";
+import { agreement, tallied } from "./figures.js";
+import { percent } from "./numbers.js";
 import { table } from "./tables.js";
 import { address } from "./router.js";
 import { ask } from "./server.js";
+import { flagging } from "./telemetry.js";
 
 const STATES = {
   ready: ["good", "ready"],
@@ -13,11 +16,16 @@ const STATES = {
 
 /** Make the view. */
 export async function models(parts, values, signal) {
-  const [{ models: found }, reasons] = await Promise.all([ask("v1/models", { signal }), unavailable(signal)]);
+  const [{ models: found }, reasons, rows, reviews] = await Promise.all([
+    ask("v1/models", { signal }),
+    unavailable(signal),
+    flagging(signal).catch(() => new Map()),
+    ask("v1/reviews/stats", { signal }).catch(() => ({ versions: [] })),
+  ]);
   return {
     title: "Models",
     room: "models",
-    content: [element("h1", {}, "Models"), found.length ? listed(found, reasons) : none()],
+    content: [element("h1", {}, "Models"), found.length ? listed(found, reasons, rows, byModel(reviews.versions)) : none()],
   };
 }
 
@@ -26,15 +34,28 @@ export function stateBadge(state) {
   return badge(...(STATES[state] ?? ["waiting", state]));
 }
 
-function listed(found, reasons) {
-  const columns = ["Model", "State", "Task", "Versions"];
+function listed(found, reasons, sampled, reviews) {
+  const figure = (text) => ({ text, class: "figure" });
+  const columns = ["Model", "State", "Task", "Versions", figure("Rows sampled"), figure("Flagged"), figure("In the queue"), figure("Agreement")];
   const rows = found.map((model) => [
     model.state === "ready" ? element("a", { href: address(["models", model.name]) }, model.name) : model.name,
     [stateBadge(model.state), ...said(reasons.get(model.name))],
     model.task ?? "–",
     model.versions.join(", ") || "–",
+    ...figures(sampled.get(model.name), reviews.get(model.name)),
   ]);
   return table("The models of this server", columns, rows);
+}
+
+function figures(sampled, reviews) {
+  const { rows, flagged } = sampled ?? { rows: 0, flagged: 0 };
+  const flags = rows ? percent(flagged / rows) : "–";
+  return [String(rows), flags, ...(reviews ? [String(reviews.pending), agreement(reviews)] : ["–", "–"])];
+}
+
+function byModel(versions) {
+  const names = new Set(versions.map((version) => version.model));
+  return new Map([...names].map((name) => [name, tallied(versions.filter((version) => version.model === name))]));
 }
 
 function said(reason) {

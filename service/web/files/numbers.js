@@ -15,12 +15,12 @@ function fixed(value, digits) {
   return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
 }
 
-/** Give a share as a percentage. */
+/** Give a share as a percentage, which no line break parts. */
 export function percent(share) {
   if (share === null || share === undefined) return "–";
   const value = share * 100;
-  if (value > 0 && value < 0.1) return "< 0.1 %";
-  return `${value.toFixed(value === 0 || value >= 9.95 ? 0 : 1)} %`;
+  if (value > 0 && value < 0.1) return "< 0.1\u00a0%";
+  return `${value.toFixed(value >= 9.95 ? 0 : 1).replace(/\.0$/, "")}\u00a0%`;
 }
 
 /** Give a duration in its fitting unit. */

@@ -27,7 +27,7 @@ function shown(rows) {
   const cells = rows.map(({ label, probability, deviation }) => [
     label,
     spread(probability, deviation),
-    `${percent(probability)} ± ${percent(deviation)}`,
+    Math.max(probability, deviation) < 0.001 ? percent(probability) : `${percent(probability)} ± ${percent(deviation)}`,
   ]);
   return table("Class probabilities", ["Class", { text: "", class: "picture" }, { text: "Probability", class: "figure" }], cells);
 }

@@ -8,6 +8,7 @@ import { address } from "./router.js";
 import { ask, path, query } from "./server.js";
 
 let place = 0; // of the item in the list, for when it leaves the list
+let all = []; // what the list holds by now
 
 /**
  * Make the view.
@@ -18,10 +19,10 @@ export function reviews(page) {
   return async ([id], values, signal) => {
     const asked = wanted(values);
     const [list, stats, item] = await Promise.all([listed(asked, signal), ask("v1/reviews/stats", { signal }), one(id, signal)]);
-    const found = list.reviews.findIndex((review) => review.id === id);
-    if (found >= 0) place = found;
+    all = list.reviews;
+    place = found(id) >= 0 ? found(id) : place;
     const to = (review) => address(["reviews", review.id], asked);
-    const pane = item === null ? { node: nothing(list.reviews), keys: {}, focus: null } : itemPane(item, page);
+    const pane = item === null ? { node: nothing(), keys: {}, focus: null } : itemPane(item, page);
     const shown = itemList(list, id, to, more(id, asked, page));
     return {
       title: item === null ? "Review queue" : `${item.review.model}, review`,
@@ -35,7 +36,7 @@ export function reviews(page) {
           element("section", { class: "item", "aria-label": "Item" }, id ? back(asked) : null, pane.node),
         ),
       ],
-      keys: { ...walk(list.reviews, found, id, to), ...pane.keys },
+      keys: { ...walk(id, to), ...pane.keys },
       focus: pane.focus,
       update: () => updated(asked, id, to, page),
       shown: () => document.querySelector(".queue [aria-current]")?.scrollIntoView({ block: "nearest" }),
@@ -62,9 +63,12 @@ function models(stats) {
   return [...new Set(stats.versions.map((version) => version.model))];
 }
 
-function nothing(all) {
-  const text = all.length ? "Choose an item, or press n for the first." : "";
-  return element("p", { class: "quiet wide-only" }, text);
+function nothing() {
+  return element("p", { class: "quiet wide-only" }, all.length ? "Choose an item, or press n for the first." : "");
+}
+
+function found(id) {
+  return all.findIndex((review) => review.id === id);
 }
 
 function back(asked) {
@@ -75,15 +79,15 @@ function more(id, asked, page) {
   return () => page.go(address(["reviews", ...(id ? [id] : [])], { ...asked, limit: 200 }));
 }
 
-function walk(all, found, id, to) {
-  const next = found >= 0 ? all[found + 1] : all[id ? Math.min(place, all.length - 1) : 0];
-  const before = found >= 0 ? all[found - 1] : all[Math.min(place, all.length) - 1];
+function walk(id, to) {
   const step = (review) => review && (location.hash = to(review));
+  const next = () => step(found(id) >= 0 ? all[found(id) + 1] : all[id ? Math.min(place, all.length - 1) : 0]);
+  const before = () => step(all[(found(id) >= 0 ? found(id) : Math.min(place, all.length)) - 1]);
   return {
-    n: { says: "next item", does: () => step(next) },
-    p: { says: "previous item", does: () => step(before) },
-    j: { does: () => step(next) },
-    k: { does: () => step(before) },
+    n: { says: "next item", does: next },
+    p: { says: "previous item", does: before },
+    j: { does: next },
+    k: { does: before },
     f: { says: "filter", does: () => document.getElementById("status-filter")?.focus() },
   };
 }
@@ -93,6 +97,7 @@ async function updated(asked, id, to, page) {
   const list = await listed(asked).catch(() => null);
   const old = document.querySelector(".queue .items");
   if (list === null || old === null) return;
+  all = list.reviews;
   const held = document.activeElement?.closest(".items [data-id]")?.dataset.id;
   const fresh = itemList(list, id, to, more(id, asked, page));
   old.replaceWith(fresh);

@@ -98,7 +98,7 @@ export class Router {
 function focused(main, held, page, moved) {
   const same = held ? document.getElementById(held) : null;
   const target = same ?? (page.focus ? main.querySelector(page.focus) : null);
-  if (target !== null) target.focus({ preventScroll: !moved });
+  if (target !== null) target.focus({ preventScroll: moved });
   else if (moved || document.activeElement === document.body) {
     const first = main.querySelector("h1");
     first?.setAttribute("tabindex", "-1");
