@@ -7,7 +7,7 @@ SERVERS := benchmarks/.servers
 MARKER = $(UNSURE_REPOSITORY)/.training-demos
 
 .DEFAULT_GOAL := help
-.PHONY: help serve train-demos test check format reference bench-engine bench-rivals bench-serving bench-adaptive soak clean
+.PHONY: help serve train-demos test check format reference bench-engine bench-rivals bench-serving bench-adaptive reproduce soak clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -52,6 +52,13 @@ bench-serving: .venv/installed $(SERVERS)/installed ## measure the server under 
 
 bench-adaptive: .venv/installed ## measure how many samples adaptive sampling takes
 	@$(BIN)/python benchmarks/adaptive.py
+
+reproduce: .venv/installed ## published figures again; the UCI sets if DATA=folder names one that has them
+ifdef DATA
+	@$(BIN)/python benchmarks/reproduce.py uci --data "$(DATA)"
+else
+	@echo "no UCI sets without DATA=folder; benchmarks/README.md says where they are" >&2
+endif
 
 soak: .venv/installed ## half an hour of mixed load: memory, files, threads, and every answer compared
 	@$(BIN)/python benchmarks/soak.py
