@@ -53,12 +53,11 @@ bench-serving: .venv/installed $(SERVERS)/installed ## measure the server under 
 bench-adaptive: .venv/installed ## measure how many samples adaptive sampling takes
 	@$(BIN)/python benchmarks/adaptive.py
 
-reproduce: .venv/installed ## published figures again; the UCI sets if DATA=folder names one that has them
-ifdef DATA
-	@$(BIN)/python benchmarks/reproduce.py uci --data "$(DATA)"
-else
-	@echo "no UCI sets without DATA=folder; benchmarks/README.md says where they are" >&2
-endif
+reproduce: .venv/installed ## published figures again; those of the UCI sets with DATA=folder
+	@if [ -n "$(DATA)" ]; then $(BIN)/python benchmarks/reproduce.py uci --data "$(DATA)"; else \
+		echo "the UCI sets are left out: DATA=folder names a folder of them, see benchmarks/README.md" >&2; fi
+	@$(BIN)/python benchmarks/reproduce.py weight-scaling
+	@$(BIN)/python benchmarks/reproduce.py architectures
 
 soak: .venv/installed ## half an hour of mixed load: memory, files, threads, and every answer compared
 	@$(BIN)/python benchmarks/soak.py

@@ -28,6 +28,16 @@ class Record:
         read = (_read(line) for line in self.path.read_text("utf-8").splitlines())
         return [line["result"] for line in read if line and line["settings"] == self._settings]
 
+    def missing(self, key: str, wanted: Iterable[Any]) -> list[Any]:
+        """List the values of a key that no result has."""
+        done = [entry[key] for entry in self.entries()]
+        return [value for value in wanted if value not in done]
+
+    def ordered(self, key: str, wanted: Iterable[Any]) -> list[dict[str, Any]]:
+        """Give the results in the order of their values of a key."""
+        entries = {entry[key]: entry for entry in self.entries()}
+        return [entries[value] for value in wanted]
+
     def add(self, results: Iterable[Entry]) -> None:
         """Add results, each in one write: two processes do not mix theirs."""
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,19 +2,24 @@
 
 A network of one hidden layer of 50 units is far too small for a processor: a step of 128 rows is 0.3 million
 multiplications, less than the calls cost of the dozen functions that make it. So networks are stacked,
-[splits, rates, decays, …], and each function is called once for all. Their losses are added up, and Adam
-works number by number: each network takes the steps that it would take alone.
+[splits, rates, decays, …], and each function is called once for all. A network's gradient has nothing of the
+others in it, and Adam works number by number: each network takes the steps that it would take alone.
 
-What bounds the stack is the passes over its hidden units. 48 networks of 128 rows have 1.2 MB of them, which
-stay in a cache of 2 MB; a step takes fifteen passes or so and 65 MFLOP. Uniform numbers would cost as much:
-they are drawn once a split. All its settings share them, as they share the first weights and the batches
-(common random numbers: what differs between settings is the settings' doing).
+What bounds the stack is the passes over its hidden units. 120 networks of 128 rows have 3 MB of them, and a
+step takes seven passes: twice as many by automatic differentiation, which took half as long again (2026-11),
+so gradients are written out. Uniform numbers would cost as much as all that: they are drawn once a split. All
+its settings share them, as they share the first weights and the batches (common random numbers: what differs
+between settings is the settings' doing).
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 
+import numpy as np
 import torch
+import torch.nn.functional as F
+from numpy.random import SFC64, Generator
 from torch import Tensor, nn
 
 BATCH_ROWS = 128
@@ -24,35 +29,28 @@ EPSILON = 1e-7  # Keras's, which the published figures are made with; torch's is
 
 @dataclass(frozen=True)
 class Weights:
-    """Of networks with one hidden layer.
+    """Of networks with one hidden layer; the last row of each matrix is the bias.
 
     Args:
-        hidden: [splits, rates, decays, features, units].
-        hidden_bias: [splits, rates, decays, 1, units].
-        output: [splits, rates, decays, units, 1].
-        output_bias: [splits, rates, decays, 1, 1].
+        hidden: [splits, rates, decays, features + 1, units].
+        output: [splits, rates, decays, units + 1, 1].
     """
 
     hidden: Tensor
-    hidden_bias: Tensor
     output: Tensor
-    output_bias: Tensor
-
-    @property
-    def tensors(self) -> list[Tensor]:
-        """All of them."""
-        return [self.hidden, self.hidden_bias, self.output, self.output_bias]
 
     def network(self, index: tuple[int, int, int], rate: float) -> nn.Sequential:
         """Build one of the networks, as people write it."""
-        features, units = self.hidden.shape[-2:]
-        first, last = nn.Linear(features, units), nn.Linear(units, 1)
-        with torch.no_grad():
-            first.weight.copy_(self.hidden[index].T)
-            first.bias.copy_(self.hidden_bias[index].flatten())
-            last.weight.copy_(self.output[index].T)
-            last.bias.copy_(self.output_bias[index].flatten())
+        first, last = (_linear(matrices[index]) for matrices in (self.hidden, self.output))
         return nn.Sequential(nn.Dropout(rate), first, nn.ReLU(), nn.Dropout(rate), last).eval()
+
+
+def _linear(matrix: Tensor) -> nn.Linear:
+    layer = nn.Linear(len(matrix) - 1, matrix.shape[1])
+    with torch.no_grad():
+        layer.weight.copy_(matrix[:-1].T)
+        layer.bias.copy_(matrix[-1])
+    return layer
 
 
 @dataclass(frozen=True)
@@ -77,6 +75,11 @@ class Lesson:
     units: int
     epochs: int
 
+    @property
+    def stack(self) -> tuple[int, int, int]:
+        """How many splits, rates and decays there are."""
+        return (len(self.seeds), *self.decays.shape[1:])
+
 
 @dataclass(frozen=True)
 class _Batch:
@@ -96,56 +99,69 @@ class _Batch:
         return factors[..., :features], factors[..., features:]
 
 
+@torch.no_grad()
 def train(lesson: Lesson, watch: Callable[[], None]) -> Weights:
     """Train networks; `watch` is called after each epoch."""
-    generators = [torch.Generator().manual_seed(seed) for seed in lesson.seeds]
+    generators = [Generator(SFC64(seed)) for seed in lesson.seeds]
     weights = _first(lesson, generators)
-    optimizer = torch.optim.Adam(weights.tensors, lr=LEARNING_RATE, eps=EPSILON, fused=True)
+    optimizer = torch.optim.Adam([weights.hidden, weights.output], lr=LEARNING_RATE, eps=EPSILON, fused=True)
     rates = lesson.rates[:, :, None, None, None]
+    decays = lesson.decays.expand(lesson.stack)[..., None, None]
     for _ in range(lesson.epochs):
         for batch in _batches(lesson, generators):
-            optimizer.zero_grad()
-            _losses(weights, batch, rates, lesson.decays).sum().backward()
+            weights.hidden.grad, weights.output.grad = _gradients(weights, batch, rates, decays)
             optimizer.step()
         watch()
     return weights
 
 
-def _first(lesson: Lesson, generators: Sequence[torch.Generator]) -> Weights:
+def _first(lesson: Lesson, generators: Sequence[Generator]) -> Weights:
     """Draw the first weights as Glorot & Bengio (2010) do, uniformly; biases are 0."""
-    features, units = lesson.inputs.shape[-1], lesson.units
-    settings = torch.broadcast_shapes(lesson.decays.shape, (len(generators), 1, 1))[1:]
-
-    def learned(values: Tensor) -> Tensor:
-        return values.expand(-1, *settings, -1, -1).clone().requires_grad_()
 
     def drawn(before: int, after: int) -> Tensor:
         most = (6 / (before + after)) ** 0.5
-        unit = torch.stack([torch.rand(before, after, generator=one) for one in generators])
-        return learned(((2 * unit - 1) * most)[:, None, None])
+        unit = _uniform(generators, before, after)
+        matrices = F.pad((2 * unit - 1) * most, (0, 0, 0, 1))[:, None, None]
+        return matrices.repeat(1, *lesson.stack[1:], 1, 1)
 
-    def zero(width: int) -> Tensor:
-        return learned(torch.zeros(len(generators), 1, 1, 1, width))
-
-    return Weights(drawn(features, units), zero(units), drawn(units, 1), zero(1))
+    return Weights(drawn(lesson.inputs.shape[-1], lesson.units), drawn(lesson.units, 1))
 
 
-def _batches(lesson: Lesson, generators: Sequence[torch.Generator]) -> Iterator[_Batch]:
+def _batches(lesson: Lesson, generators: Sequence[Generator]) -> Iterator[_Batch]:
     """Shuffle each split's rows, and cut them; the last batch has what is left."""
     splits, rows, features = lesson.inputs.shape
-    order = torch.stack([torch.randperm(rows, generator=one) for one in generators])
-    uniform = torch.stack([torch.rand(rows, features + lesson.units, generator=one) for one in generators])
+    order = torch.tensor(np.stack([one.permutation(rows) for one in generators]))
     which = torch.arange(splits)[:, None]
+    uniform = _uniform(generators, rows, features + lesson.units)
     parts = (lesson.inputs[which, order], lesson.targets[which, order][..., None], uniform)
     for cut in zip(*(part[:, None, None].split(BATCH_ROWS, dim=3) for part in parts), strict=True):
         yield _Batch(*cut)
 
 
-def _losses(weights: Weights, batch: _Batch, rates: Tensor, decays: Tensor) -> Tensor:
-    """Compute each network's mean squared error, and its decay: [splits, rates, decays]."""
+def _uniform(generators: Sequence[Generator], *shape: int) -> Tensor:
+    return torch.from_numpy(np.stack([one.random(shape, dtype=np.float32) for one in generators]))
+
+
+def _gradients(weights: Weights, batch: _Batch, rates: Tensor, decays: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute the gradients of each network's mean squared error + λ Σw²; biases have no decay."""
     kept_inputs, kept_units = batch.masks(rates)
-    hidden = ((batch.inputs * kept_inputs) @ weights.hidden + weights.hidden_bias).relu()
-    outputs = (hidden * kept_units) @ weights.output + weights.output_bias
-    errors = (outputs - batch.targets).square().mean((-2, -1))
-    squares = weights.hidden.square().sum((-2, -1)) + weights.output.square().sum((-2, -1))
-    return errors + decays * squares
+    inputs = F.pad(batch.inputs * kept_inputs, (0, 1), value=1.0)
+    output, bias = weights.output[..., :-1, :], weights.output[..., -1:, :]
+    hidden = _products(inputs, weights.hidden).relu_() * kept_units
+    errors = _products(hidden, output) + bias - batch.targets
+    slopes = errors.mul_(2 / errors.shape[-2])
+    # A unit passes the gradient on where it is above 0, which it is not where it was dropped.
+    back = torch.ops.aten.threshold_backward(slopes * (output / (1 - rates)).mT, hidden, 0.0)
+    of_hidden, of_output = _products(inputs.mT, back), _products(hidden.mT, slopes)
+    of_hidden[..., :-1, :].addcmul_(decays, weights.hidden[..., :-1, :], value=2)
+    of_output.addcmul_(decays, output, value=2)
+    return of_hidden, torch.cat([of_output, slopes.sum(-2, keepdim=True)], -2)
+
+
+def _products(left: Tensor, right: Tensor) -> Tensor:
+    """Multiply matrices of each network, [splits, rates, decays or 1, …] with [splits, rates, decays, …]."""
+    stack = right.shape[:3]
+    first, second = (
+        part.expand(*stack, -1, -1).reshape(prod(stack), *part.shape[-2:]) for part in (left, right)
+    )
+    return torch.bmm(first, second).reshape(*stack, left.shape[-2], right.shape[-1])

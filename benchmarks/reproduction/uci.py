@@ -62,11 +62,13 @@ class Effort:
 
     Args:
         epochs: of each training.
-        samples: thinned networks of each figure.
+        samples: thinned networks of a test figure.
+        validation_samples: of a figure that settings are chosen by.
     """
 
     epochs: int
     samples: int
+    validation_samples: int
 
 
 @dataclass(frozen=True)
@@ -102,8 +104,9 @@ def run_splits(
     folds = [published_folds(table, max(splits) + 1)[split] for split in splits]
     grid = [[Setting(*pair) for pair in product(RATES, PRECISIONS[name])]] * len(splits)
     inner = [validation_fold(fold) for fold in folds]
-    chosen = [_best(row) for row in _trained(inner, grid, splits, effort, watch)]
-    final = _trained(folds, [[setting] for setting in chosen], splits, effort, watch)
+    validated = _trained(inner, grid, splits, effort.epochs, effort.validation_samples, watch)
+    chosen = [[_best(row)] for row in validated]
+    final = _trained(folds, chosen, splits, effort.epochs, effort.samples, watch)
     return [
         {"split": split, **asdict(setting), **asdict(figures)}
         for split, row in zip(splits, final, strict=True)
@@ -119,12 +122,13 @@ def _trained(
     folds: Sequence[Fold],
     settings: Sequence[Sequence[Setting]],
     seeds: Sequence[int],
-    effort: Effort,
+    epochs: int,
+    samples: int,
     watch: Callable[[], None],
 ) -> list[dict[Setting, Figures]]:
     """Train a network for each fold and setting, all at once; gives the figures of each fold's settings."""
     units = [Units.of(fold.learn) for fold in folds]
-    lesson = _lesson(folds, units, settings, seeds, effort)
+    lesson = _lesson(folds, units, settings, seeds, epochs)
     weights = train(lesson, watch)
     precisions = lesson.decays.shape[2]
     return [
@@ -134,7 +138,7 @@ def _trained(
                 folds[place].ask,
                 units[place],
                 setting.precision,
-                effort.samples,
+                samples,
             )
             for number, setting in enumerate(row)
         }
@@ -147,7 +151,7 @@ def _lesson(
     units: Sequence[Units],
     settings: Sequence[Sequence[Setting]],
     seeds: Sequence[int],
-    effort: Effort,
+    epochs: int,
 ) -> Lesson:
     """Stack what folds' networks learn; each has as many settings, rate by rate."""
     tables = [unit.standardised(fold.learn) for unit, fold in zip(units, folds, strict=True)]
@@ -161,7 +165,7 @@ def _lesson(
         torch.tensor(decays).reshape(len(folds), len(rates[0]), -1),
         seeds,
         _UNITS,
-        effort.epochs,
+        epochs,
     )
 
 

@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.random import SFC64, Generator
 from readme import ROOT
+from reproductions import PAGE, SCRIPT, cells, heads, reproduce
 from torch import Tensor, nn
 
 sys.path.append(str(ROOT / "benchmarks"))  # last: it has names that fixtures have too
@@ -22,8 +24,6 @@ from reproduction.stacked import Lesson, Weights, train
 from reproduction.summaries import Summary
 from reproduction.uci import Effort, Setting, figures, log_likelihood, run_splits
 
-SCRIPT = ROOT / "benchmarks" / "reproduce.py"
-PAGE = (ROOT / "benchmarks" / "README.md").read_text("utf-8")
 ROWS, FEATURES, UNITS, EPOCHS = 300, 3, 5, 6
 RATES, DECAYS = (0.1, 0.5), (0.0, 0.01)
 
@@ -65,7 +65,7 @@ def test_a_network_of_a_stack_learns_what_it_learns_alone(
     alone = train(
         lesson(1, torch.tensor([[RATES[rate]]]), torch.tensor([[[DECAYS[decay]]]]), split), lambda: None
     )
-    for one, of_stack in zip(alone.tensors, stacked.tensors, strict=True):
+    for one, of_stack in ((alone.hidden, stacked.hidden), (alone.output, stacked.output)):
         torch.testing.assert_close(one[0, 0, 0], of_stack[place], rtol=1e-4, atol=1e-6)
 
 
@@ -84,20 +84,24 @@ def test_a_network_of_a_stack_learns_what_plain_training_does(
 def plainly(work: Lesson, rate: float, decay: float) -> nn.Sequential:
     """Train one network as people write it, with the same random numbers."""
     (seed,) = work.seeds
-    generator = torch.Generator().manual_seed(seed)
+    generator = Generator(SFC64(seed))
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.from_numpy(generator.random(shape, dtype=np.float32))
+
     network = nn.Sequential(nn.Linear(FEATURES, UNITS), nn.ReLU(), nn.Linear(UNITS, 1))
     first, _, last = network
     with torch.no_grad():
         for layer in (first, last):
             most = (6 / sum(layer.weight.shape)) ** 0.5
-            unit = torch.rand(layer.in_features, layer.out_features, generator=generator)
+            unit = uniform(layer.in_features, layer.out_features)
             layer.weight.copy_(((2 * unit - 1) * most).T)
             layer.bias.zero_()
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, eps=1e-7)
     for _ in range(EPOCHS):
-        order = torch.randperm(ROWS, generator=generator)
-        uniform = torch.rand(ROWS, FEATURES + UNITS, generator=generator)
-        for batch, numbers in zip(order.split(128), uniform.split(128), strict=True):
+        order = torch.from_numpy(generator.permutation(ROWS))
+        drawn = uniform(ROWS, FEATURES + UNITS)
+        for batch, numbers in zip(order.split(128), drawn.split(128), strict=True):
             kept = (numbers >= rate) / (1 - rate)
             hidden = first(work.inputs[0, batch] * kept[:, :FEATURES]).relu() * kept[:, FEATURES:]
             error = (last(hidden)[:, 0] - work.targets[0, batch]).square().mean()
@@ -172,7 +176,7 @@ def test_the_setting_with_the_highest_likelihood_is_the_one_that_is_tested(
         return uci.Figures(1.0, -abs(network[0].p - 0.05) - abs(precision - 0.5), 1.0)
 
     monkeypatch.setattr(uci, "figures", preferring)
-    (found,) = run_splits("energy", synthetic(), [4], Effort(1, 1), lambda: None)
+    (found,) = run_splits("energy", synthetic(), [4], Effort(1, 1, 1), lambda: None)
     assert (found["split"], found["rate"], found["precision"]) == (4, 0.05, 0.5)
     assert asked == [
         *((rate, precision, 17) for rate in (0.005, 0.01, 0.05, 0.1) for precision in (0.25, 0.5, 0.75)),
@@ -197,34 +201,21 @@ def test_a_summary_is_a_mean_and_its_standard_error() -> None:
     assert Summary.of([1]).words(1) == "1.0 ± nan"
 
 
-def reproduce(data: Path, results: Path) -> list[str]:
-    done = subprocess.run(
-        [sys.executable, SCRIPT, "uci", "--quick", "--data", data, "--results", results],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert not done.stderr, "progress is for terminals"
-    return done.stdout.splitlines()
-
-
 def test_the_short_mode_runs_three_splits_once_and_its_tables_are_those_of_the_page(tmp_path: Path) -> None:
     write(synthetic(), tmp_path / "concrete.csv")
     assert read_table(tmp_path / "concrete.csv").inputs.shape == (90, FEATURES)
-    results = tmp_path / "results"
-    lines = reproduce(tmp_path, results)
-    _, _, head, _, row, _, choices, _, _ = lines
-    assert f"\n{head}\n" in PAGE
-    assert f"\n{choices}\n" in PAGE
-    name, splits, *cells = (cell.strip() for cell in row.strip("|").split("|"))
+    lines = reproduce("uci", tmp_path, "--data", tmp_path)
+    assert len(heads(lines)) == 2
+    assert all(f"\n{head}\n" in PAGE for head in heads(lines))
+    name, splits, *figures = cells(lines[2])
     assert (name, splits) == ("concrete", "3")
-    assert all(re.fullmatch(r"-?\d+\.\d+ ± \d+\.\d+", cell) for cell in cells)
-    (file,) = results.iterdir()
+    assert all(re.fullmatch(r"-?\d+\.\d+ ± \d+\.\d+", figure) for figure in figures)
+    (file,) = (tmp_path / "results").iterdir()
     kept = file.read_text().splitlines()
     first = [json.loads(line)["result"] for line in kept]
     assert sorted(result["split"] for result in first) == [0, 1, 2]
     file.write_text("\n".join(kept[:2]) + "\n")  # as after an interruption
-    reproduce(tmp_path, results)
+    reproduce("uci", tmp_path, "--data", tmp_path)
     *before, after = file.read_text().splitlines()
     assert before == kept[:2]
     assert json.loads(after)["result"] == pytest.approx(first[2], rel=1e-3)
