@@ -6,7 +6,7 @@ and a run that was stopped goes on where it was.
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,8 +26,8 @@ from models.training.families import families_of
 
 BENCHMARKS = Path(__file__).parent
 SPLITS, EFFORT = 20, Effort(epochs=4000, samples=10_000, validation_samples=1000)
-DRAWS = Draws(most=200, repeats=20)
-TRAININGS, SAMPLES = 5, 200
+SCALING_SPLITS, DRAWS = 10, Draws(most=200, repeats=5)
+TRAININGS, SAMPLES = 3, 200
 
 QUICK_SPLITS, QUICK_EFFORT = 3, Effort(epochs=20, samples=100, validation_samples=20)
 QUICK_DRAWS, QUICK_EPOCHS = Draws(most=5, repeats=2), 2
@@ -44,7 +44,7 @@ def reproduce_uci(given: argparse.Namespace) -> None:
 
 def reproduce_weight_scaling(given: argparse.Namespace) -> None:
     """Print the table of weight scaling, and draw it."""
-    splits, draws = (QUICK_SPLITS, QUICK_DRAWS) if given.quick else (SPLITS, DRAWS)
+    splits, draws = (QUICK_SPLITS, QUICK_DRAWS) if given.quick else (SCALING_SPLITS, DRAWS)
     schedule = replace(SCHEDULE, epochs=QUICK_EPOCHS) if given.quick else SCHEDULE
     results = weight_scaling.run_missing(splits, draws, schedule, given.results, given.workers)
     curves = Curves.of(results)
@@ -82,7 +82,7 @@ PARTS: Mapping[str, Callable[[argparse.Namespace], None]] = {
 }
 
 
-def _options() -> argparse.Namespace:
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     options.add_argument("part", choices=PARTS)
     options.add_argument("--data", type=Path, help="folder of the UCI sets")
@@ -91,17 +91,17 @@ def _options() -> argparse.Namespace:
     )
     options.add_argument("--pictures", type=Path, default=BENCHMARKS / "pictures", help="folder to draw into")
     options.add_argument(
-        "--workers", type=int, default=default_workers(), help="processes, of one thread each"
+        "--workers", type=int, default=default_workers(), help="processes of one thread each; 0: in this one"
     )
     options.add_argument(
         "--quick", action="store_true", help="three splits, few epochs: no figures worth keeping"
     )
-    return options.parse_args()
+    return options.parse_args(arguments)
 
 
-def main() -> None:
-    """Print a part's tables."""
-    given = _options()
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print a part's tables; the arguments are those of the command, if no others are given."""
+    given = _options(arguments)
     print(machine(), end="\n\n")
     PARTS[given.part](given)
 

@@ -12,8 +12,9 @@ from tqdm import tqdm
 
 from service.sampling.memory import keep_freed_memory
 
-Watch = Callable[[], None]
+Watch = Callable[[], object]
 Results = list[dict[str, Any]]
+Bar = Any  # tqdm's, whose type wants to know what it iterates over
 
 _LOOK_SECONDS = 0.5
 
@@ -36,17 +37,22 @@ def finished(jobs: Sequence[Any], workers: int, title: str) -> Iterator[tuple[An
 
     Args:
         jobs: each a `Job`.
-        workers: processes.
+        workers: processes; 0 for this one alone.
         title: of the bar, which is for terminals.
     """
+    with tqdm(total=sum(job.steps for job in jobs), desc=title, disable=None) as bar:
+        if workers:
+            yield from _in_processes(jobs, workers, bar)
+        else:
+            yield from ((job, job.run(bar.update)) for job in jobs)
+
+
+def _in_processes(jobs: Sequence[Any], workers: int, bar: Bar) -> Iterator[tuple[Any, Results]]:
     if not jobs:
         return
     context = multiprocessing.get_context("spawn")  # torch does not survive a fork
     done = context.Value("q", 0)
-    with (
-        ProcessPoolExecutor(min(workers, len(jobs)), context, _prepare, (done,)) as pool,
-        tqdm(total=sum(job.steps for job in jobs), desc=title, disable=None) as bar,
-    ):
+    with ProcessPoolExecutor(min(workers, len(jobs)), context, _prepare, (done,)) as pool:
         running: dict[Future[Results], Any] = {pool.submit(_run, job): job for job in jobs}
         while running:
             ended, _ = wait(running, _LOOK_SECONDS, FIRST_COMPLETED)

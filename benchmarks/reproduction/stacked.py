@@ -100,7 +100,7 @@ class _Batch:
 
 
 @torch.no_grad()
-def train(lesson: Lesson, watch: Callable[[], None]) -> Weights:
+def train(lesson: Lesson, watch: Callable[[], object]) -> Weights:
     """Train networks; `watch` is called after each epoch."""
     generators = [Generator(SFC64(seed)) for seed in lesson.seeds]
     weights = _first(lesson, generators)

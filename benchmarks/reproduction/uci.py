@@ -87,7 +87,7 @@ class Figures:
 
 
 def run_splits(
-    name: str, table: Table, splits: Sequence[int], effort: Effort, watch: Callable[[], None]
+    name: str, table: Table, splits: Sequence[int], effort: Effort, watch: Callable[[], object]
 ) -> list[dict[str, float]]:
     """Run the protocol on some of a set's splits.
 
@@ -124,7 +124,7 @@ def _trained(
     seeds: Sequence[int],
     epochs: int,
     samples: int,
-    watch: Callable[[], None],
+    watch: Callable[[], object],
 ) -> list[dict[Setting, Figures]]:
     """Train a network for each fold and setting, all at once; gives the figures of each fold's settings."""
     units = [Units.of(fold.learn) for fold in folds]

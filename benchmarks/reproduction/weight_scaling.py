@@ -14,23 +14,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.training.data import split
+from models.training.data import Rows, Splits, split
 from models.training.demos import DEMOS
 from models.training.fit import Schedule, fit
 from models.training.objectives import OBJECTIVES
 from reproduction.parallel import Results, Watch, finished
 from reproduction.record import Record
 from service.sampling.engine import Engine
-from service.sampling.executor import Usual
+from service.sampling.executor import Pinned
 
 Array = NDArray[np.float64]
 
 INPUT_RATE, HIDDEN_RATE = 0.2, 0.5  # the paper's
-UNITS = 128
+UNITS = 512
 SCHEDULE = Schedule(epochs=100, patience=25, batch_rows=64, learning_rate=2e-3, weight_decay=1e-2)
 
 _LARGEST_PIXEL = 16.0
-_SAMPLES_SEED = 0
+_PLAN = "vmap"  # pinned: measuring the plans takes longer than these few samples
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class ScalingJob:
     """One split.
 
     Args:
-        seed: of the split, and of the network's training.
+        seed: of the split, of the network's training, and of its samples.
         draws: of the network.
         schedule: how it learns.
     """
@@ -67,16 +67,18 @@ class ScalingJob:
 
     def run(self, watch: Watch) -> Results:
         """Train a network, and test it whole and sampled."""
-        torch.manual_seed(self.seed)
-        rows = DEMOS["digits"].load()
-        parts = split(rows, "classification", torch.Generator().manual_seed(self.seed))
-        model = nn.Sequential(_Pixels(), *_layers())
-        for _ in fit(model, parts, OBJECTIVES["classification"], self.schedule):
-            pass
+        parts = split(DEMOS["digits"].load(), "classification", torch.Generator().manual_seed(self.seed))
+        model = self._trained(parts)
         watch()
-        return [
-            {"seed": self.seed, **_tested(model, parts.test.inputs, parts.test.targets, self.draws, watch)}
-        ]
+        return [{"seed": self.seed, **_tested(model, parts.test, self.seed, self.draws, watch)}]
+
+    def _trained(self, parts: Splits) -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            model = nn.Sequential(_Pixels(), *_layers())
+            for _ in fit(model, parts, OBJECTIVES["classification"], self.schedule):
+                pass
+        return model
 
 
 class _Pixels(nn.Module):
@@ -98,17 +100,15 @@ def _layers() -> list[nn.Module]:
     ]
 
 
-def _tested(
-    model: nn.Module, images: Tensor, labels: Tensor, draws: Draws, watch: Watch
-) -> dict[str, object]:
+def _tested(model: nn.Module, rows: Rows, seed: int, draws: Draws, watch: Watch) -> dict[str, object]:
     """Count errors, and average negative log-likelihoods, of the whole network and of each average."""
-    usual = Usual(_SAMPLES_SEED, draws.most)
-    engine = Engine(model, [images.shape[1:]], [torch.float32], usual=usual)
+    images, labels = rows.inputs, rows.targets
+    engine = Engine(model, [images.shape[1:]], [torch.float32], pinned=Pinned(plan=_PLAN, float32=True))
     wrong, loss = averaged(engine.predict((images,)).double().softmax(-1)[None], labels)
     curves = []
     for repeat in range(draws.repeats):
         samples = range(repeat * draws.most, (repeat + 1) * draws.most)
-        outputs = torch.cat(list(engine.samples((images,), _SAMPLES_SEED, samples)))
+        outputs = torch.cat(list(engine.samples((images,), seed, samples)))
         curves.append(averaged(outputs.double().softmax(-1), labels))
         watch()
     return {
@@ -147,7 +147,7 @@ def run_missing(splits: int, draws: Draws, schedule: Schedule, folder: Path, wor
         folder: of the results.
         workers: processes, of one thread each.
     """
-    record = Record(folder / "weight-scaling.jsonl", {**asdict(draws), **asdict(schedule)})
+    record = Record(folder / "weight-scaling.jsonl", {"units": UNITS, **asdict(draws), **asdict(schedule)})
     jobs = [ScalingJob(seed, draws, schedule) for seed in record.missing("seed", range(splits))]
     for _, results in finished(jobs, workers, "weight scaling"):
         record.add(results)

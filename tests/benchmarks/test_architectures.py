@@ -7,12 +7,11 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import torch
-from readme import ROOT
-from reproductions import PAGE, cells, heads, reproduce
+from reproductions import BENCHMARKS, PAGE, cells, heads, reproduce
 
 from models.training.data import Rows
 
-sys.path.append(str(ROOT / "benchmarks"))  # last: it has names that fixtures have too
+sys.path.append(str(BENCHMARKS))  # last: it has names that fixtures have too
 
 from reproduction.architectures import SAMPLED, WHOLE, WHOLE_SCORES, Answered, figures_of
 from reproduction.architectures_tables import accuracy, calibration_error
@@ -68,8 +67,10 @@ def test_accuracy_is_averaged_and_the_calibration_error_is_of_all_rows_together(
     assert calibration_error(runs, WHOLE) == pytest.approx(0.8 - 0.75)
 
 
-def test_the_short_mode_draws_the_picture_and_its_tables_are_those_of_the_page(tmp_path: Path) -> None:
-    lines = reproduce("architectures", tmp_path)
+def test_the_short_mode_draws_the_picture_and_its_tables_are_those_of_the_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = reproduce(capsys, "architectures", tmp_path)
     assert len(heads(lines)) == 3
     assert all(f"\n{head}\n" in PAGE for head in heads(lines))
     assert cells(lines[2])[0] == "drop_connect"

@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 import sys
 from collections.abc import Callable
 from math import log, pi
@@ -12,11 +11,10 @@ import numpy as np
 import pytest
 import torch
 from numpy.random import SFC64, Generator
-from readme import ROOT
-from reproductions import PAGE, SCRIPT, cells, heads, reproduce
+from reproductions import BENCHMARKS, PAGE, cells, command, heads, reproduce
 from torch import Tensor, nn
 
-sys.path.append(str(ROOT / "benchmarks"))  # last: it has names that fixtures have too
+sys.path.append(str(BENCHMARKS))  # last: it has names that fixtures have too
 
 from reproduction.record import Record
 from reproduction.regression_data import Table, Units, published_folds, read_table, validation_fold
@@ -201,10 +199,12 @@ def test_a_summary_is_a_mean_and_its_standard_error() -> None:
     assert Summary.of([1]).words(1) == "1.0 ± nan"
 
 
-def test_the_short_mode_runs_three_splits_once_and_its_tables_are_those_of_the_page(tmp_path: Path) -> None:
+def test_the_short_mode_runs_three_splits_once_and_its_tables_are_those_of_the_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write(synthetic(), tmp_path / "concrete.csv")
     assert read_table(tmp_path / "concrete.csv").inputs.shape == (90, FEATURES)
-    lines = reproduce("uci", tmp_path, "--data", tmp_path)
+    lines = command("uci", tmp_path, "--data", tmp_path, "--workers", 1)
     assert len(heads(lines)) == 2
     assert all(f"\n{head}\n" in PAGE for head in heads(lines))
     name, splits, *figures = cells(lines[2])
@@ -215,15 +215,13 @@ def test_the_short_mode_runs_three_splits_once_and_its_tables_are_those_of_the_p
     first = [json.loads(line)["result"] for line in kept]
     assert sorted(result["split"] for result in first) == [0, 1, 2]
     file.write_text("\n".join(kept[:2]) + "\n")  # as after an interruption
-    reproduce("uci", tmp_path, "--data", tmp_path)
+    reproduce(capsys, "uci", tmp_path, "--data", tmp_path)
     *before, after = file.read_text().splitlines()
     assert before == kept[:2]
     assert json.loads(after)["result"] == pytest.approx(first[2], rel=1e-3)
 
 
-def test_a_folder_without_sets_is_told(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, SCRIPT, "uci", "--data", tmp_path], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 1
-    assert f"{tmp_path} has none of concrete.csv, energy.csv, wine-red.csv" in done.stderr
+def test_a_folder_without_sets_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for given, told in (((), "name a folder that has"), (("--data", tmp_path), f"{tmp_path} has none of")):
+        with pytest.raises(SystemExit, match=rf"{told} concrete.csv, energy.csv, wine-red.csv"):
+            reproduce(capsys, "uci", tmp_path, *given)

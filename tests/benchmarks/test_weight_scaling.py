@@ -6,10 +6,9 @@ from xml.etree import ElementTree
 
 import pytest
 import torch
-from readme import ROOT
-from reproductions import PAGE, cells, heads, reproduce
+from reproductions import BENCHMARKS, PAGE, cells, heads, reproduce
 
-sys.path.append(str(ROOT / "benchmarks"))  # last: it has names that fixtures have too
+sys.path.append(str(BENCHMARKS))  # last: it has names that fixtures have too
 
 from reproduction.weight_scaling import averaged
 from reproduction.weight_scaling_tables import Curves
@@ -55,13 +54,15 @@ def test_the_curves_meet_where_averages_are_no_worse(
     assert (found.near, found.meeting) == (near, meeting)
 
 
-def test_the_short_mode_draws_the_picture_and_its_table_is_that_of_the_page(tmp_path: Path) -> None:
-    lines = reproduce("weight-scaling", tmp_path)
+def test_the_short_mode_draws_the_picture_and_its_table_is_that_of_the_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = reproduce(capsys, "weight-scaling", tmp_path)
     assert f"\n{heads(lines)[0]}\n" in PAGE
     assert [cells(line)[0] for line in lines[2:6]] == ["whole network", "mean of 1", "mean of 2", "mean of 5"]
     picture = tmp_path / "pictures" / "weight-scaling.svg"
     assert ElementTree.parse(picture).getroot().tag.endswith("svg")  # noqa: S314 - our own
     assert "(pictures/weight-scaling.svg)" in PAGE
     drawn = picture.read_bytes()
-    assert reproduce("weight-scaling", tmp_path) == lines
+    assert reproduce(capsys, "weight-scaling", tmp_path) == lines
     assert picture.read_bytes() == drawn
