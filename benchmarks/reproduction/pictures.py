@@ -54,8 +54,8 @@ class Series:
 
 Mark = Callable[[Callable[[Results], Summary]], Series]
 _WHOLE: Mark = partial(Series, "whole network", WHOLE_COLOUR, "s")
-_SAMPLED: Mark = partial(Series, "Monte Carlo dropout (predictive entropy)", SAMPLED_COLOUR, "o")
-_INFORMATION: Mark = partial(Series, "Monte Carlo dropout (mutual information)", INFORMATION_COLOUR, "^")
+_SAMPLED: Mark = partial(Series, "Monte Carlo dropout\n(predictive entropy)", SAMPLED_COLOUR, "o")
+_INFORMATION: Mark = partial(Series, "Monte Carlo dropout\n(mutual information)", INFORMATION_COLOUR, "^")
 
 
 @mpl.rc_context(STYLE)
@@ -91,10 +91,13 @@ def draw_architectures(results: Results, path: Path) -> None:
     families = by_family(results)
     for axes, (title, series) in zip(panels, _figures().items(), strict=False):
         _panel(axes, families, title, series)
+    for axes in panels[1:4]:
+        axes.set_xlim(left=0)
     for axes in panels[4:7]:
+        axes.set_xlim(-0.03, 1.03)
         axes.axvline(0.5, color="grey", linewidth=0.8)  # where a score tells nothing
     panels[7].axis("off")
-    panels[7].legend(*panels[3].get_legend_handles_labels(), loc="center", frameon=False)
+    panels[7].legend(*panels[3].get_legend_handles_labels(), loc="center", frameon=False, labelspacing=1)
     _save(figure, path)
 
 

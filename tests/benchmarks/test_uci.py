@@ -163,6 +163,19 @@ def test_figures_are_in_the_targets_units() -> None:
     )
 
 
+def test_the_deterministic_error_is_that_of_the_whole_network() -> None:
+    table = synthetic()
+    units = Units.of(table)
+    network = nn.Sequential(nn.Dropout(0.5), nn.Linear(FEATURES, 1)).eval()
+    inputs = torch.from_numpy(units.standardised(table).inputs).float()
+    answers = network(inputs)[:, 0].detach().numpy() * units.target_scale + units.target_mean
+    found = figures(network, table, units, 0.04, 2)
+    assert found.deterministic_rmse == pytest.approx(
+        np.sqrt(np.mean((table.targets - answers) ** 2)), rel=1e-6
+    )
+    assert abs(found.rmse - found.deterministic_rmse) > 0.01
+
+
 def test_the_setting_with_the_highest_likelihood_is_the_one_that_is_tested(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
