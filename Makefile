@@ -4,10 +4,13 @@ export UNSURE_REPOSITORY ?= model_repository
 BIN := .venv/bin
 RIVALS := benchmarks/.rivals
 SERVERS := benchmarks/.servers
+MONITOR_SCHEMAS := @kubernetes-models/prometheus-operator@6.0.0
+# Its models say what a ServingRuntime may hold. The rest of it asks for a server's requirements, which nobody needs.
+KSERVE := kserve==0.21.0
 MARKER = $(UNSURE_REPOSITORY)/.training-demos
 
 .DEFAULT_GOAL := help
-.PHONY: help serve train-demos test check format reference bench-engine bench-rivals bench-serving bench-adaptive reproduce soak clean
+.PHONY: help serve train-demos test check format reference bench-engine bench-rivals bench-serving bench-adaptive reproduce schemas soak clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -25,14 +28,16 @@ train-demos: .venv/installed
 		done && rm "$(MARKER)"; \
 	fi
 
+# A process a core, each with one thread of torch; a file stays with one process, whose fixtures it shares.
 test: .venv/installed ## install if needed, then pass all tests
-	@$(BIN)/python -m pytest
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile
 
 check: .venv/installed ## style, types and walls; changes no file
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@cd clients/python && $(CURDIR)/$(BIN)/lint-imports
 
 format: .venv/installed ## rewrite files in the house's style
 	@$(BIN)/ruff format .
@@ -59,11 +64,14 @@ reproduce: .venv/installed ## published figures again; those of the UCI sets wit
 	@$(BIN)/python benchmarks/reproduce.py weight-scaling
 	@$(BIN)/python benchmarks/reproduce.py architectures
 
+schemas: ## fetch what the tests of deploy/kubernetes ask of Prometheus's operator; needs npm
+	@npm install --silent --no-fund --no-audit --prefix .schemas $(MONITOR_SCHEMAS)
+
 soak: .venv/installed ## half an hour of mixed load: memory, files, threads, and every answer compared
 	@$(BIN)/python benchmarks/soak.py
 
 clean: ## remove the environment and every cache; models stay
-	rm -rf .venv $(RIVALS) $(SERVERS) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv $(RIVALS) $(SERVERS) .schemas .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -71,6 +79,7 @@ clean: ## remove the environment and every cache; models stay
 	@$(PYTHON) -m venv .venv
 	@echo "installing into .venv: the first time takes a minute or two" >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(KSERVE)
 	@touch $@
 
 # baal asks for Jupyter, which sampling does not need: it comes without its requirements.

@@ -73,7 +73,9 @@ def as_text(model: ServedModel) -> str:
 
 def _heading(model: ServedModel) -> str:
     identity, manifest = model.identity, model.manifest
-    rows = ", ".join(f"{tensor.name} {tensor.dtype}{list(tensor.shape)}" for tensor in manifest.input)
+    rows = ", ".join(f"{taken.name} {taken.dtype}{list(taken.shape)}" for taken in model.inputs.taken)
+    if manifest.tokenizer:
+        rows = f"a text of up to {manifest.tokenizer.max_tokens} tokens"
     return (
         f"{identity.model}, version {identity.version}: {manifest.task}, "
         f"{model.engine.parameters:,} parameters, one row is {rows}"

@@ -32,6 +32,29 @@ class Standardize(nn.Module):
         return (values - self.mean) / self.scale
 
 
+class StandardizedImages(nn.Module):
+    """A network of images that sees them standardised channel by channel: [rows, channels, height, width].
+
+    Args:
+        channels: of an image.
+        network: takes the images.
+    """
+
+    def __init__(self, channels: int, network: nn.Module) -> None:
+        super().__init__()
+        self.standardize = Standardize(channels)
+        self.network = network
+
+    def fit_units(self, images: Tensor, _targets: Tensor) -> None:
+        """Take each channel's mean and scale from training data, [rows, channels, height, width]."""
+        self.standardize.fit(images.movedim(1, -1).flatten(0, -2))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Give the network's output."""
+        output: Tensor = self.network(self.standardize(image.movedim(1, -1)).movedim(-1, 1))
+        return output
+
+
 class NormalHead(nn.Module):
     """The mean and the log variance of a normal distribution: [..., features] → [..., 2·targets].
 

@@ -1,47 +1,15 @@
 """The demo models: scikit-learn's bundled data sets, and how to learn each."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 from sklearn import datasets
-from torch import nn
 
 from models.training.augmentation import shift_images
-from models.training.data import Rows, Task
+from models.training.data import Rows
 from models.training.fit import Schedule
+from models.training.recipe import Recipe
 from models.zoo import cnn, mlp
-
-
-@dataclass(frozen=True)
-class Demo:
-    """One data set and the model that learns it.
-
-    Args:
-        task: of the model.
-        load: gives all its rows.
-        factory: builds the network; its arguments are `arguments`.
-        arguments: of the factory.
-        input_name: of the model's one input.
-        labels: of the classes.
-        schedule: how to fit.
-        policy: of model.toml.
-    """
-
-    task: Task
-    load: Callable[[], Rows]
-    factory: Callable[..., nn.Module]
-    arguments: Mapping[str, Any]
-    input_name: str
-    labels: tuple[str, ...]
-    schedule: Schedule
-    policy: Mapping[str, Any]
-
-    @property
-    def factory_name(self) -> str:
-        """The factory as model.toml names it."""
-        return f"{self.factory.__module__}:{self.factory.__name__}"
 
 
 def _digits() -> Rows:
@@ -62,8 +30,8 @@ def _diabetes() -> Rows:
     return Rows(torch.tensor(found.data).float(), torch.tensor(found.target).float()[:, None])
 
 
-DEMOS: Mapping[str, Demo] = {
-    "digits": Demo(
+DEMOS: Mapping[str, Recipe] = {
+    "digits": Recipe(
         task="classification",
         load=_digits,
         factory=cnn.classifier,
@@ -83,7 +51,7 @@ DEMOS: Mapping[str, Demo] = {
         ),
         policy={"measure": "predictive_entropy", "threshold": 0.5, "review": True},
     ),
-    "breast-cancer": Demo(
+    "breast-cancer": Recipe(
         task="classification",
         load=_breast_cancer,
         factory=mlp.classifier,
@@ -93,7 +61,7 @@ DEMOS: Mapping[str, Demo] = {
         schedule=Schedule(epochs=200, patience=30, batch_rows=32, learning_rate=1e-3, weight_decay=1e-2),
         policy={"measure": "predictive_entropy", "threshold": 0.3, "review": True},
     ),
-    "diabetes": Demo(
+    "diabetes": Recipe(
         task="regression",
         load=_diabetes,
         factory=mlp.regressor,

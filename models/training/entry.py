@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ MANIFEST = "model.toml"
 WEIGHTS = "weights.safetensors"
 CALIBRATION_ROWS = "calibration.npz"
 FIGURES = "training.json"
+CURVES = "learning_curves.svg"
 
 _READABLE = 0o644  # mkdtemp and safetensors write for their user alone, and the server may be another
 _DECIDES_THE_WEIGHTS = ("task", "source", "input", "output")
@@ -35,6 +37,7 @@ def write_version(
     model: nn.Module,
     calibration: Rows,
     figures: Mapping[str, Any],
+    texts: Mapping[str, str] = MappingProxyType({}),
 ) -> Path:
     """Add a version to a repository, after the highest that is there.
 
@@ -44,6 +47,7 @@ def write_version(
         model: has the weights.
         calibration: rows that nothing has learnt from.
         figures: of the training, kept beside the weights.
+        texts: of other files beside the weights, by their names.
 
     Returns:
         The version's folder.
@@ -62,7 +66,8 @@ def write_version(
         np.savez_compressed(
             hidden / CALIBRATION_ROWS, inputs=calibration.inputs.numpy(), targets=calibration.targets.numpy()
         )
-        (hidden / FIGURES).write_text(json.dumps(figures, indent=2) + "\n")
+        for name, text in {FIGURES: json.dumps(figures, indent=2) + "\n", **texts}.items():
+            (hidden / name).write_text(text, "utf-8")
     _write_manifest(folder / MANIFEST, manifest)  # last: what has a manifest has weights
     return version
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -39,10 +40,24 @@ def normal_nll(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def r_squared(outputs: Tensor, targets: Tensor) -> float:
-    """Compute 1 - Σ(y - μ)² / Σ(y - ȳ)² over [rows, targets]; 1 is perfect, 0 is the mean's."""
+    """Compute 1 - Σ(y - μ)² / Σ(y - ȳ)² over [rows, targets]; 1 is perfect, 0 is the mean's.
+
+    Where all targets are one, it is 0: nothing is left to explain.
+    """
     mean, _ = outputs.double().chunk(2, -1)
     residual = (targets - mean).square().sum()
-    return (1 - residual / (targets - targets.double().mean(0)).square().sum()).item()
+    total = (targets - targets.double().mean(0)).square().sum()
+    return (1 - residual / total).item() if total > 0 else 0.0
+
+
+def balanced_cross_entropy(labels: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+    """Give a cross-entropy in which each class weighs alike: a row of class c, rows / (classes · rows of c).
+
+    Args:
+        labels: of the training rows; each class has one.
+    """
+    counts = labels.bincount().float()
+    return partial(F.cross_entropy, weight=len(labels) / (len(counts) * counts))
 
 
 OBJECTIVES: dict[Task, Objective] = {

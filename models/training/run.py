@@ -2,19 +2,28 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from models.training.capabilities import FitsUnits
-from models.training.data import split
-from models.training.demos import Demo
-from models.training.entry import check_entry, write_version
+from models.training.checkpoint import Checkpoint, checkpoint_path, training_digest
+from models.training.curves import learning_curves
+from models.training.data import Splits, split
+from models.training.entry import CURVES, check_entry, write_version
 from models.training.families import demo_of, entry_name
-from models.training.fit import Epoch, Figures, evaluate, fit
-from models.training.objectives import OBJECTIVES
+from models.training.fit import TrainingError, evaluate, fit
+from models.training.fitting import Epoch, Figures
+from models.training.objectives import OBJECTIVES, Objective, balanced_cross_entropy
+from models.training.options import with_dropout
+from models.training.own_recipe import with_policy
+from models.training.recipe import Recipe
+from models.training.record import record_of, schedule_of
+from models.training.tuning import TRIAL_EPOCHS, Tuning, tune
 
 SAMPLES, MAX_SAMPLES = 50, 1000
 
@@ -25,28 +34,29 @@ class Report:
 
     Args:
         folder: of the version.
+        resumed: after how many epochs an earlier, killed training was taken up; 0 where there was none.
         epochs: how many it ran.
         best_epoch: whose weights were kept.
         figure_name: what `figures` hold besides the loss.
         figures: by the name of the split: train, validation, test.
         rows: by the name of the split.
+        tuning: of the rate; None where it was not looked for.
     """
 
     folder: Path
+    resumed: int
     epochs: int
     best_epoch: int
     figure_name: str
     figures: dict[str, Figures]
     rows: dict[str, int]
+    tuning: Tuning | None = None
 
 
-def train_demo(
-    name: str,
-    repository: Path,
-    seed: int,
-    watch: Callable[[Iterable[Epoch], int], Iterable[Epoch]],
-    family: str | None = None,
-) -> Report:
+Watch = Callable[[Iterable[Epoch], int], Iterable[Epoch]]
+
+
+def train_demo(name: str, repository: Path, seed: int, watch: Watch, family: str | None = None) -> Report:
     """Train a demo model and write its entry.
 
     Args:
@@ -59,41 +69,126 @@ def train_demo(
     Raises:
         TrainingError: it cannot be trained, or not written there.
     """
-    demo = demo_of(name, family)
-    objective = OBJECTIVES[demo.task]
-    rows = demo.load()
-    manifest = manifest_of(entry_name(name, family), demo, rows.inputs.shape[1:])
+    return train(entry_name(name, family), demo_of(name, family), repository, seed, watch)
+
+
+def train(
+    name: str, recipe: Recipe, repository: Path, seed: int, watch: Watch, *, tuned: bool = False
+) -> Report:
+    """Train a model and write its entry.
+
+    Args:
+        name: of the model.
+        recipe: what it learns, and how.
+        repository: folder of the models.
+        seed: of the splits, the first weights, the batches and the dropout.
+        watch: is given the epochs and the most there can be, and passes them on.
+        tuned: whether to look for a rate first.
+
+    Raises:
+        TrainingError: it cannot be trained, or not written there.
+    """
+    splits = split(recipe.load(), recipe.task, torch.Generator().manual_seed(seed))
+    _check(splits, recipe)
+    tuning = tune(recipe, _trials(recipe, splits, seed, watch)) if tuned else None
+    recipe = with_policy(_tuned(recipe, tuning) if tuning else recipe, splits.train)
+    manifest = manifest_of(name, recipe, splits.train.inputs.shape[1:])
     check_entry(repository, manifest)
-    with _seeded(seed):
-        splits = split(rows, demo.task, torch.Generator().manual_seed(seed))
-        model = demo.factory(**demo.arguments)
-        if isinstance(model, FitsUnits):
-            model.fit_units(splits.train.inputs, splits.train.targets)
-        epochs = list(watch(fit(model, splits, objective, demo.schedule), demo.schedule.epochs))
-    parts = {part: getattr(splits, part) for part in ("train", "validation", "test")}
-    figures = {part: evaluate(model, rows, objective) for part, rows in parts.items()}
+    decides = {"seed": seed, "arguments": manifest["source"], "schedule": schedule_of(recipe)}
+    checkpoint = Checkpoint(checkpoint_path(repository, name), training_digest(decides, splits))
+    model, epochs = _fitted(recipe, splits, seed, watch, checkpoint)
+    figures, counts = _figures(model, recipe, splits)
     best = max(epoch.number for epoch in epochs if epoch.best)
+    record = record_of(recipe, seed, epochs, best, figures, counts)
+    figure_name = OBJECTIVES[recipe.task].figure_name
+    curves = learning_curves(name, figure_name, epochs, best)
+    folder = write_version(repository, manifest, model, splits.calibration, record, {CURVES: curves})
+    checkpoint.remove()
+    return Report(folder, checkpoint.resumed, len(epochs), best, figure_name, figures, counts, tuning)
+
+
+def _fitted(
+    recipe: Recipe, splits: Splits, seed: int, watch: Watch, checkpoint: Checkpoint
+) -> tuple[nn.Module, list[Epoch]]:
+    """Train a network; keep no checkpoint of a training that cannot go on, since it would end there again."""
+    schedule = recipe.schedule
+    with _seeded(seed):
+        model = _network(recipe, splits)
+        fitted = fit(model, splits, objective_of(recipe, splits), schedule, checkpoint)
+        try:
+            return model, list(watch(fitted, schedule.epochs))
+        except TrainingError:
+            checkpoint.remove()
+            raise
+
+
+def _trials(recipe: Recipe, splits: Splits, seed: int, watch: Watch) -> Callable[[float], Sequence[Epoch]]:
+    """Give the first epochs of a training with a rate; each begins alike."""
+
+    def run(rate: float) -> Sequence[Epoch]:
+        with _seeded(seed):
+            model = _network(with_dropout(recipe, rate), splits)
+            epochs = fit(model, splits, objective_of(recipe, splits), recipe.schedule)
+            return list(watch(islice(epochs, TRIAL_EPOCHS), TRIAL_EPOCHS))
+
+    return run
+
+
+def _tuned(recipe: Recipe, tuning: Tuning) -> Recipe:
+    told = {**recipe.told, "dropout_tuning": tuning.record()}
+    return replace(with_dropout(recipe, tuning.rate), told=told)
+
+
+def _figures(model: nn.Module, recipe: Recipe, splits: Splits) -> tuple[dict[str, Figures], dict[str, int]]:
+    """Give figures and numbers of rows, by the name of the split."""
+    parts = {part: getattr(splits, part) for part in ("train", "validation", "test")}
+    objective = objective_of(recipe, splits)
+    figures = {part: evaluate(model, rows, objective) for part, rows in parts.items()}
     counts = {part: len(rows) for part, rows in parts.items()} | {"calibration": len(splits.calibration)}
-    record = _record(seed, epochs, best, figures, counts)
-    folder = write_version(repository, manifest, model, splits.calibration, record)
-    return Report(folder, len(epochs), best, objective.figure_name, figures, counts)
+    return figures, counts
 
 
-def manifest_of(name: str, demo: Demo, row_shape: Sequence[int]) -> dict[str, Any]:
-    """Write model.toml for a demo model."""
+def objective_of(recipe: Recipe, splits: Splits) -> Objective:
+    """Give what a recipe's training minimises."""
+    objective = OBJECTIVES[recipe.task]
+    return (
+        replace(objective, loss=balanced_cross_entropy(splits.train.targets))
+        if recipe.balanced
+        else objective
+    )
+
+
+def _network(recipe: Recipe, splits: Splits) -> nn.Module:
+    try:
+        model = recipe.factory(**recipe.arguments)
+    except ValueError as cause:
+        raise TrainingError(f"the network cannot be built: {cause}") from cause
+    if isinstance(model, FitsUnits):
+        model.fit_units(splits.train.inputs, splits.train.targets)
+    return model
+
+
+def _check(splits: Splits, recipe: Recipe) -> None:
+    """Refuse values that happen to be constant where the network learns their scale."""
+    if recipe.task == "regression" and not bool((splits.train.targets.std(0) > 0).all()):
+        raise TrainingError("every training row has the same target; add rows, or split with another --seed")
+
+
+def manifest_of(name: str, recipe: Recipe, row_shape: Sequence[int]) -> dict[str, Any]:
+    """Write model.toml for a trained model."""
     output: dict[str, Any] = (
-        {"labels": list(demo.labels), "activation": "softmax"}
-        if demo.task == "classification"
+        {"labels": list(recipe.labels), "activation": "softmax"}
+        if recipe.task == "classification"
         else {"activation": "none", "variance_head": True}
     )
     return {
         "name": name,
-        "task": demo.task,
-        "source": {"kind": "factory", "factory": demo.factory_name, "arguments": dict(demo.arguments)},
-        "input": [{"name": demo.input_name, "dtype": "float32", "shape": list(row_shape)}],
+        "task": recipe.task,
+        "source": {"kind": "factory", "factory": recipe.factory_name, "arguments": dict(recipe.arguments)},
+        "input": [{"name": recipe.input_name, "dtype": "float32", "shape": list(row_shape)}],
         "output": output,
         "sampling": {"samples": SAMPLES, "max_samples": MAX_SAMPLES, "seed": 0, "sites": "all"},
-        "policy": dict(demo.policy),
+        "policy": dict(recipe.policy or {}),
     }
 
 
@@ -103,15 +198,3 @@ def _seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
-
-
-def _record(
-    seed: int, epochs: Sequence[Epoch], best: int, figures: dict[str, Figures], rows: dict[str, int]
-) -> dict[str, Any]:
-    return {
-        "seed": seed,
-        "best_epoch": best,
-        "rows": rows,
-        "figures": {part: asdict(found) for part, found in figures.items()},
-        "epochs": [asdict(epoch) for epoch in epochs],
-    }

@@ -6,6 +6,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from models.layers.arguments import checked_divisible, checked_rate, checked_size, checked_sizes
+from models.layers.scaling import StandardizedImages
 
 
 class Cnn(nn.Module):
@@ -68,15 +69,22 @@ def classifier(
     spatial_dropout: float = 0.1,
     head_dropout: float = 0.4,
     largest_value: float = 1.0,
+    standardize: bool = False,
 ) -> nn.Module:
-    """Build a classifier: logits, [rows, classes]."""
+    """Build a classifier: logits, [rows, classes].
+
+    Args:
+        standardize: whether it learns the units of each channel, and takes images in their own.
+        image: the other arguments are those of `Cnn`.
+    """
     blocks = len(checked_sizes("channels", channels))
     for side in checked_sizes("image", image, 3)[1:]:
         checked_divisible("a side of the image", side, f"2 to the {blocks} blocks", 2**blocks)
     checked_rate("spatial_dropout", spatial_dropout)
     checked_rate("head_dropout", head_dropout)
     checked_size("hidden", hidden)
-    return Cnn(image, classes, channels, hidden, spatial_dropout, head_dropout, largest_value)
+    network = Cnn(image, classes, channels, hidden, spatial_dropout, head_dropout, largest_value)
+    return StandardizedImages(image[0], network) if standardize else network
 
 
 def _block(before: int, after: int, spatial_dropout: float) -> nn.Sequential:

@@ -6,10 +6,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from models.layers.arguments import checked_size, checked_sizes
 from models.layers.concrete import ConcreteDropout
-from models.layers.scaling import NormalHead
-from models.zoo.mlp import Mlp, hidden_layers
+from models.zoo.mlp import Mlp, classifying, regressing
 
 
 class ConcreteMlp(Mlp):
@@ -66,8 +64,7 @@ def classifier(
         hidden: units of each hidden layer.
         dropout: where the rates start, one for all or one for each; weights that were learned bring theirs.
     """
-    head = nn.Linear(checked_sizes("hidden", hidden)[-1], checked_size("classes", classes))
-    return ConcreteMlp(features, hidden_layers(_layer, features, hidden, dropout), head)
+    return ConcreteMlp(features, *classifying(_layer, features, classes, hidden, dropout))
 
 
 def regressor(
@@ -78,8 +75,7 @@ def regressor(
     dropout: float | Sequence[float] = 0.1,
 ) -> ConcreteMlp:
     """Build a regression model with a variance head: (means, log variances), [rows, 2·targets]."""
-    head = NormalHead(checked_sizes("hidden", hidden)[-1], checked_size("targets", targets))
-    return ConcreteMlp(features, hidden_layers(_layer, features, hidden, dropout), head)
+    return ConcreteMlp(features, *regressing(_layer, features, targets, hidden, dropout))
 
 
 def _layer(features: int, units: int, rate: float) -> nn.Module:

@@ -4,10 +4,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from models.layers.arguments import checked_size, checked_sizes
 from models.layers.drop_connect import DropConnectLinear
-from models.layers.scaling import NormalHead
-from models.zoo.mlp import Mlp, hidden_layers
+from models.zoo.mlp import Mlp, classifying, regressing
 
 
 def classifier(
@@ -25,8 +23,7 @@ def classifier(
         hidden: units of each hidden layer, DropConnect linear → ReLU; the head keeps its weights.
         dropout: the rate of each hidden layer's weights: one for all, or one for each.
     """
-    head = nn.Linear(checked_sizes("hidden", hidden)[-1], checked_size("classes", classes))
-    return Mlp(features, hidden_layers(_layer, features, hidden, dropout), head)
+    return Mlp(features, *classifying(_layer, features, classes, hidden, dropout))
 
 
 def regressor(
@@ -37,8 +34,7 @@ def regressor(
     dropout: float | Sequence[float] = 0.1,
 ) -> nn.Module:
     """Build a regression model with a variance head: (means, log variances), [rows, 2·targets]."""
-    head = NormalHead(checked_sizes("hidden", hidden)[-1], checked_size("targets", targets))
-    return Mlp(features, hidden_layers(_layer, features, hidden, dropout), head)
+    return Mlp(features, *regressing(_layer, features, targets, hidden, dropout))
 
 
 def _layer(features: int, units: int, rate: float) -> nn.Module:

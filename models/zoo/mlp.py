@@ -53,8 +53,7 @@ def classifier(
         hidden: units of each hidden layer, Linear → ReLU → dropout.
         dropout: the rate after each hidden layer: one for all, or one for each.
     """
-    head = nn.Linear(checked_sizes("hidden", hidden)[-1], checked_size("classes", classes))
-    return Mlp(features, hidden_layers(_layer, features, hidden, dropout), head)
+    return Mlp(features, *classifying(_layer, features, classes, hidden, dropout))
 
 
 def regressor(
@@ -65,21 +64,28 @@ def regressor(
     dropout: float | Sequence[float] = 0.1,
 ) -> nn.Module:
     """Build a regression model with a variance head: (means, log variances), [rows, 2·targets]."""
+    return Mlp(features, *regressing(_layer, features, targets, hidden, dropout))
+
+
+def classifying(
+    layer: Hidden, features: int, classes: int, hidden: Sequence[int], dropout: float | Sequence[float]
+) -> tuple[list[nn.Module], nn.Linear]:
+    """Make the hidden layers of a classifier, each by `layer`, and its head."""
+    head = nn.Linear(checked_sizes("hidden", hidden)[-1], checked_size("classes", classes))
+    return _hidden_layers(layer, features, hidden, dropout), head
+
+
+def regressing(
+    layer: Hidden, features: int, targets: int, hidden: Sequence[int], dropout: float | Sequence[float]
+) -> tuple[list[nn.Module], NormalHead]:
+    """Make the hidden layers of a regression model, each by `layer`, and its head."""
     head = NormalHead(checked_sizes("hidden", hidden)[-1], checked_size("targets", targets))
-    return Mlp(features, hidden_layers(_layer, features, hidden, dropout), head)
+    return _hidden_layers(layer, features, hidden, dropout), head
 
 
-def hidden_layers(
+def _hidden_layers(
     layer: Hidden, features: int, hidden: Sequence[int], dropout: float | Sequence[float]
 ) -> list[nn.Module]:
-    """Make hidden layers, each of the units of the one before.
-
-    Args:
-        layer: makes one.
-        features: of the input.
-        hidden: units of each.
-        dropout: the rate of each, or one for all.
-    """
     rates = checked_rates("dropout", dropout, len(hidden))
     sizes = [checked_size("features", features), *hidden]
     return [layer(*pair, rate) for pair, rate in zip(pairwise(sizes), rates, strict=True)]

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from models.layers.arguments import checked_rates, checked_size, checked_sizes
 from models.layers.residual import Residual
+from models.layers.scaling import StandardizedImages
 
 
 class ResNet(nn.Module):
@@ -62,11 +63,19 @@ def classifier(
     channels: Sequence[int] = (16, 32, 64),
     dropout: float | Sequence[float] = 0.1,
     largest_value: float = 1.0,
+    standardize: bool = False,
 ) -> nn.Module:
-    """Build a classifier: logits, [rows, classes]; `dropout` is one rate for all stages, or one for each."""
+    """Build a classifier: logits, [rows, classes].
+
+    Args:
+        dropout: one rate for all stages, or one for each.
+        standardize: whether it learns the units of each channel, and takes images in their own.
+        image: the other arguments are those of `ResNet`.
+    """
     checked_sizes("image", image, 3)
     rates = checked_rates("dropout", dropout, len(checked_sizes("channels", channels)))
-    return ResNet(image, checked_size("classes", classes), channels, rates, largest_value)
+    network = ResNet(image, checked_size("classes", classes), channels, rates, largest_value)
+    return StandardizedImages(image[0], network) if standardize else network
 
 
 def _stage(before: int, after: int, stride: int, dropout: float) -> nn.Sequential:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from models.layers.arguments import checked_divisible, checked_rate, checked_size, checked_sizes
 from models.layers.attention import EncoderLayer
+from models.layers.scaling import StandardizedImages
 
 PADDING = 0
 
@@ -159,11 +160,20 @@ def image_classifier(
     attention_dropout: float = 0.1,
     residual_dropout: float = 0.1,
     largest_value: float = 1.0,
+    standardize: bool = False,
 ) -> nn.Module:
-    """Build a classifier of images, [rows, channels, height, width], in patches: logits, [rows, classes]."""
+    """Build a classifier of images, [rows, channels, height, width], in patches: logits, [rows, classes].
+
+    Args:
+        patch: height and width of a patch; those of the image are multiples of it.
+        standardize: whether it learns the units of each channel, and takes images in their own.
+        image: the other arguments are those of `ImageClassifier` and `Encoder`.
+    """
     channels, *sides = checked_sizes("image", image, 3)
     for side in sides:
         checked_divisible("a side of the image", side, "patch", checked_size("patch", patch))
     patches = (sides[0] // patch) * (sides[1] // patch)
     encoder = Encoder(patches, width, layers, heads, embedding_dropout, attention_dropout, residual_dropout)
-    return ImageClassifier(channels, patch, width, encoder, checked_size("classes", classes), largest_value)
+    checked_size("classes", classes)
+    network = ImageClassifier(channels, patch, width, encoder, classes, largest_value)
+    return StandardizedImages(channels, network) if standardize else network

@@ -2,19 +2,21 @@
 
 import asyncio
 import logging
-import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from service.api.exchange import REQUEST_ID_HEADER
+from service.api.exchange import REQUEST_ID_HEADER, new_identifier
 from service.api.failures import failed
 from service.errors import InvalidInput, RequestError, Unavailable
 
 log = logging.getLogger("unsure")
+
+_HOP = {b"connection", b"upgrade", b"http2-settings"}  # headers that speak of another protocol
 
 Application = Callable[..., Awaitable[None]]
 
@@ -67,6 +69,7 @@ class Connection(HttpToolsProtocol):
     _task: "asyncio.Task[None] | None" = None
     _fault: InvalidInput | None = None
     _head_complete = False
+    _upgrading = False
     _aside_bytes = 0  # since a message began, or its body last grew
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
@@ -90,7 +93,8 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Read on; cut off a head without an end, or wait for it only so long."""
         self._aside_bytes += len(data)
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._parse(data)
         if self.transport.is_closing():
             return
         if self._aside_bytes > self.limits.head_bytes:
@@ -121,7 +125,15 @@ class Connection(HttpToolsProtocol):
         ):
             self._fault = self._too_large()
             raise self._fault
-        super().on_headers_complete()
+        # What follows CONNECT would be no HTTP: that is answered as any method that nobody has.
+        self._upgrading = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+        if not self._upgrading:
+            super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """End a request's body."""
+        if not self._upgrading:
+            super().on_message_complete()
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of a body: what counts against the head are its first line, headers and trailers."""
@@ -152,9 +164,30 @@ class Connection(HttpToolsProtocol):
         super().timeout_keep_alive_handler()
         self._expect_taken()
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's words are not ours
-        """Answer what is no request in the shape of every error."""
-        self._refuse(self._fault or _malformed())
+    def _parse(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except HttpParserUpgrade as upgrade:
+            if self._upgrading:
+                self._decline_upgrade(data[upgrade.args[0] :])
+        except HttpParserError:
+            self._refuse(self._fault or _malformed())
+
+    def _decline_upgrade(self, rest: bytes) -> None:
+        """Go on in HTTP/1.1, as a server may: Java's client offers HTTP/2 with every first request.
+
+        The parser takes the body for bytes of the other protocol, so a new one reads the request without the
+        offer.
+        """
+        closing = b"connection: close\r\n" if not self.parser.should_keep_alive() else b""
+        headers = [b"%b: %b\r\n" % header for header in self.headers if header[0] not in _HOP]
+        line = b"%b %b HTTP/%b\r\n" % (
+            self.parser.get_method(),
+            self.url,
+            self.parser.get_http_version().encode(),
+        )
+        self.parser = HttpRequestParser(self)
+        self._parse(b"".join([line, *headers, closing, b"\r\n", rest]))
 
     async def _answered(self, app: Application, *exchange: Any) -> None:
         self._task = asyncio.current_task()
@@ -189,7 +222,7 @@ class Connection(HttpToolsProtocol):
         )
 
     def _refuse(self, error: RequestError) -> None:
-        identifier = uuid.uuid4().hex
+        identifier = new_identifier()
         response = failed(error, identifier)
         response.headers.update({"Connection": "close", REQUEST_ID_HEADER: identifier})
         headers = [b"%b: %b\r\n" % header for header in response.raw_headers]

@@ -22,6 +22,9 @@ _IDENTIFIERS = Random()  # noqa: S311  # nothing is kept secret by it
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 VERSION = re.compile(r"0|[1-9][0-9]{0,17}")
 _LENGTH = re.compile(r"[0-9]{1,18}")
+_SURROGATES = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
 _NOT_JSON = (b"NaN", b"-Infinity", b"Infinity")
 
 
@@ -30,8 +33,13 @@ def request_id(scope: Scope) -> str:
     state = scope.setdefault("state", {})
     if "request_id" not in state:
         sent = dict(scope["headers"]).get(REQUEST_ID_HEADER.lower().encode(), b"").decode("latin-1")
-        state["request_id"] = sent if _REQUEST_ID.fullmatch(sent) else f"{_IDENTIFIERS.getrandbits(128):032x}"
+        state["request_id"] = sent if _REQUEST_ID.fullmatch(sent) else new_identifier()
     return str(state["request_id"])
+
+
+def new_identifier() -> str:
+    """Make an identifier for a request that brought none."""
+    return f"{_IDENTIFIERS.getrandbits(128):032x}"
 
 
 async def read_body(request: Request, limit_bytes: int) -> bytes:
@@ -90,6 +98,9 @@ def _malformed(body: bytes, cause: Exception) -> str:
         return f"the body is not JSON: JSON has no {number.decode()}"
     if not body.strip():
         return "the body is empty; it must be a JSON object"
+    half = next((found for found in _SURROGATES.finditer(body) if found["half"]), None)
+    if half:
+        return f"the body is not JSON: at byte {half.start()} a text has half of a pair, {half[0].decode()}"
     return (
         "the body nests too deeply" if isinstance(cause, RecursionError) else f"the body is not JSON: {cause}"
     )

@@ -61,7 +61,7 @@ class InferInput(Struct):
         Annotated[
             Raw,
             Meta(
-                description="The numbers, flat or nested as the shape says; left out for those in binary.",
+                description="Numbers, flat or nested as the shape says, or texts; not for those in binary.",
                 extra_json_schema={"type": "array", "minItems": 1},
             ),
         ]

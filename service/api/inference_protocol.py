@@ -158,16 +158,13 @@ class ProtocolFace:
 
     async def live(self, _request: Request) -> Response:
         """Answer GET /v2/health/live."""
-        return reply(Health(live=True, ready=self._catalogue.ready and not self._predictor.trouble))
+        return reply(Health(live=True, ready=not self._why_not_ready()))
 
     async def ready(self, _request: Request) -> Response:
         """Answer GET /v2/health/ready."""
-        if not self._catalogue.ready:
-            raise Unavailable(
-                "the server is stopping" if self._catalogue.closed else "the models are still loading"
-            )
-        if self._predictor.trouble:
-            raise Unavailable(self._predictor.trouble)
+        reason = self._why_not_ready()
+        if reason:
+            raise Unavailable(reason)
         return reply(Health(live=True, ready=True))
 
     async def model(self, request: Request) -> Response:
@@ -182,6 +179,11 @@ class ProtocolFace:
     async def infer(self, request: Request) -> Response:
         """Answer POST …/infer."""
         return await self._observer.observe(request, self._infer)
+
+    def _why_not_ready(self) -> str | None:
+        if self._catalogue.ready:
+            return self._predictor.trouble
+        return "the server is stopping" if self._catalogue.closed else "the models are still loading"
 
     async def _infer(self, request: Request) -> Response:
         asked = await read_infer(request, self._max_body_bytes)
@@ -215,8 +217,7 @@ def _question(asked: InferRequest, request: Request) -> tuple[str, int | None, A
 
 def _metadata(entry: Entry, model: ServedModel) -> ModelMetadata:
     inputs = [
-        TensorMetadata(tensor.name, DATATYPES[tensor.dtype], [-1, *tensor.shape])
-        for tensor in model.manifest.input
+        TensorMetadata(taken.name, DATATYPES[taken.dtype], [-1, *taken.shape]) for taken in model.inputs.taken
     ]
     versions = [str(number) for number in sorted(entry.versions)]
     return ModelMetadata(entry.name, versions, "pytorch_safetensors", inputs, _outputs(model))

@@ -29,7 +29,7 @@ class ModelList(Struct):
 
 
 class TensorView(Struct):
-    """One input. A length of -1 is any."""
+    """One input. A length of -1 is any; the dtype of texts is string, and each is a row."""
 
     name: str
     dtype: str
@@ -110,6 +110,7 @@ class ModelReply(Struct):
     plan: PlanView | None
     device: str
     weights_sha256: str
+    files_sha256: dict[str, str]
     sites: list[SiteLine]
 
 
@@ -167,7 +168,7 @@ def model_reply(entry: Entry, model: ServedModel) -> ModelReply:
         versions=_versions(entry),
         state=entry.state,
         task=manifest.task,
-        inputs=[TensorView(tensor.name, tensor.dtype, list(tensor.shape)) for tensor in manifest.input],
+        inputs=[TensorView(taken.name, taken.dtype, list(taken.shape)) for taken in model.inputs.taken],
         output=OutputView(model.shown_width, list(manifest.output.labels), manifest.output.variance_head),
         sampling=SamplingView(
             samples_view(model.default_samples),
@@ -179,6 +180,7 @@ def model_reply(entry: Entry, model: ServedModel) -> ModelReply:
         plan=_plan_view(model),
         device=str(engine.device),
         weights_sha256=model.weights_sha256,
+        files_sha256=model.files_sha256,
         sites=[SiteLine(site.path, site.kind, site.rate, site.sampled) for site in engine.report.sites],
     )
 

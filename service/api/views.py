@@ -11,6 +11,7 @@ from service.api.wire import (
     ClassRow,
     ClassUncertainties,
     ClassUncertainty,
+    GuaranteeView,
     Interval,
     PolicyView,
     Quantiles,
@@ -79,7 +80,8 @@ def policy_view(policy: Policy) -> PolicyView:
         threshold=policy.threshold,
         source=policy.source,
         certified=policy.certified,
-        guarantee=None,
+        guarantee=None if policy.guarantee is None else GuaranteeView(**vars(policy.guarantee)),
+        uncertified_reasons=list(policy.uncertified),
     )
 
 

@@ -1,6 +1,6 @@
 """The JSON of the native face, as types: what is decoded, encoded, and shown in the OpenAPI document."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
@@ -14,12 +14,12 @@ AT_LEAST_TWO = {"minimum": MIN_SAMPLES}
 SEEDS = {"minimum": 0, "maximum": 2**64 - 1}
 
 _ROWS = {"type": "array", "minItems": 1}
-_ROW = {"anyOf": [{"type": "array"}, {"type": "number"}]}
+_ROW = {"anyOf": [{"type": "array"}, {"type": "number"}, {"type": "string"}]}
 Inputs = Annotated[
     Raw,
     Meta(
         description="An array of rows, each of the model's input shape; for a model of several inputs, an "
-        "object of such arrays by their names.",
+        "object of such arrays by their names; for a text model, an array of strings.",
         extra_json_schema={
             "oneOf": [
                 _ROWS | {"items": _ROW},
@@ -104,6 +104,14 @@ class ValueRow(Struct):
     aleatoric_variance: Numbers | UnsetType = UNSET
 
 
+class GuaranteeView(Struct):
+    """What is promised of the rows that are not flagged; `confidence` is null where it holds on average."""
+
+    contract: Literal["selective_risk", "joint_risk"]
+    target_error: float
+    confidence: float | None
+
+
 class PolicyView(Struct):
     """What decided which rows are flagged."""
 
@@ -112,7 +120,8 @@ class PolicyView(Struct):
     threshold: float
     source: Literal["calibrated", "configured", "request"]
     certified: bool
-    guarantee: dict[str, Any] | None
+    guarantee: GuaranteeView | None
+    uncertified_reasons: Annotated[list[str], Meta(description="Why nothing is promised; empty where it is.")]
 
 
 class ReasonView(Struct):

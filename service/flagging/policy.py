@@ -36,6 +36,21 @@ class Flag:
 
 
 @dataclass(frozen=True)
+class Guarantee:
+    """What is promised of the rows that are not flagged.
+
+    Args:
+        contract: "selective_risk" or "joint_risk".
+        target_error: the share of rows that may be wrong.
+        confidence: of the promise; None where it holds on average.
+    """
+
+    contract: str
+    target_error: float
+    confidence: float | None
+
+
+@dataclass(frozen=True)
 class Policy:
     """Rows whose score is above the threshold are flagged.
 
@@ -44,7 +59,10 @@ class Policy:
         version: of the model.
         measure: which score is compared.
         threshold: in the score's unit; a score that equals it is not flagged.
-        source: where the threshold comes from. None of these is certified: that takes a calibration.
+        source: where the threshold comes from.
+        guarantee: what a calibration promises; None without one.
+        uncertified: why nothing is promised, sentence by sentence.
+        flags_every_row: why, where a calibration found no threshold that keeps its promise.
     """
 
     model: str
@@ -52,27 +70,39 @@ class Policy:
     measure: str
     threshold: float
     source: Source = "configured"
+    guarantee: Guarantee | None = None
+    uncertified: tuple[str, ...] = ()
+    flags_every_row: str | None = None
 
     @property
     def id(self) -> str:
         """A name that changes whenever the policy decides differently."""
-        content = f"{self.measure} {self.threshold!r} {self.source}"
+        content = f"{self.measure} {self.threshold!r} {self.source} {self.guarantee} {self.flags_every_row}"
         return f"{self.model}-{self.version}-{blake2b(content.encode(), digest_size=4).hexdigest()}"
 
     @property
     def certified(self) -> bool:
         """Whether a statistical promise stands behind the threshold."""
-        return False
+        return self.guarantee is not None
 
     def overridden(self, threshold: float) -> "Policy":
         """Give the policy with a threshold of the request's own."""
-        return replace(self, threshold=threshold, source="request")
+        own = replace(self, threshold=threshold, source="request", flags_every_row=None)
+        return own.uncertified_by(("the threshold is the request's own, and nobody has certified it",))
+
+    def uncertified_by(self, reasons: tuple[str, ...]) -> "Policy":
+        """Give the policy without its promise, where there are reasons."""
+        if not reasons:
+            return self
+        return replace(self, guarantee=None, uncertified=(*self.uncertified, *reasons))
 
     def decide(self, scores: Sequence[float]) -> list[Flag]:
         """Decide each row by its score."""
         return [Flag(score, self._reasons(score)) for score in scores]
 
     def _reasons(self, score: float) -> tuple[Reason, ...]:
+        if self.flags_every_row is not None:
+            return (Reason("not_certified", self.flags_every_row),)
         if score <= self.threshold:
             return ()
         above, limit = (f"{value:.{_SIGNIFICANT_DIGITS}g}" for value in (score, self.threshold))

@@ -130,6 +130,7 @@ class Supervisor:
         except OSError as cause:  # too many processes, or too little memory
             log.error("process %d could not be started (%s): later again", number + 1, cause)  # noqa: TRY400
             self._starts[number] = monotonic() + _LONGEST_PAUSE_SECONDS
+            ours.close()
             return
         finally:
             theirs.close()
@@ -188,12 +189,12 @@ class Supervisor:
 
     def _lost(self, member: Member) -> None:
         """Go on without a process: the one in its place reads the disk anew."""
-        for change in list(self._changes):
+        for change in self._changes:
             if member in change.left:
                 change.left.remove(member)
             if change.asker is member and not change.outcomes:
                 change.left.clear()  # what may have ended the one who asked is not tried on the others
-        if self._changes and self._changes[0].current in (member, None):
+        if self._changes and self._changes[0].current is member:
             self._next()
 
     def _next(self) -> None:

@@ -14,8 +14,8 @@ from service.predictor.ranges import check_range
 from service.predictor.rows import Array, Rows
 from service.repository.manifest import InputSpec
 
-DATATYPES = {"float32": "FP32", "float64": "FP64", "int32": "INT32", "int64": "INT64"}
-"""A manifest's dtypes as the protocol names them."""
+DATATYPES = {"float32": "FP32", "float64": "FP64", "int32": "INT32", "int64": "INT64", "string": "BYTES"}
+"""A manifest's dtypes, and texts, as the protocol names them."""
 
 _LITTLE_ENDIAN = {"float32": "<f4", "float64": "<f8", "int32": "<i4", "int64": "<i8"}
 

@@ -16,9 +16,8 @@ from service.predictor.given_tensors import GivenTensor, read_tensors
 from service.predictor.packing import packed
 from service.predictor.ranges import check_range
 from service.predictor.rows import Array, Rows
+from service.predictor.taken import Taken
 from service.repository.manifest import InputSpec
-
-_NUMPY = {"float32": np.float32, "float64": np.float64, "int32": np.int32, "int64": np.int64}
 
 TORCH_DTYPES = {
     "float32": torch.float32,
@@ -33,10 +32,20 @@ class InputReader:
 
     Args:
         specs: the model's inputs, in the order of forward's arguments.
+
+    Attributes:
+        taken: what clients send.
+        ranges: of made-up rows, per input; None for the usual.
     """
 
     def __init__(self, specs: Sequence[InputSpec]) -> None:
         self._tensors = [TensorReader(spec) for spec in specs]
+        self.taken = tuple(Taken(spec.name, spec.dtype, spec.shape) for spec in specs)
+        self.ranges = tuple(spec.range for spec in specs)
+
+    def takes_long(self, _inputs: bytes | Sequence[GivenTensor]) -> bool:
+        """Tell whether others should not wait while rows are read: numbers are quick."""
+        return False
 
     def read(self, inputs: bytes | Sequence[GivenTensor]) -> Rows:
         """Read rows.
@@ -117,7 +126,7 @@ class TensorReader:
     def _converted(self, values: list[Any]) -> Array:
         try:
             with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused as such
-                return np.array(values, dtype=_NUMPY[self.spec.dtype])
+                return np.array(values, dtype=self.spec.dtype)
         except OverflowError as cause:
             raise InvalidInput(f"{self._named}: a number does not fit {self.spec.dtype}") from cause
 

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_FORMATS = {"float32": "f", "float64": "d", "int32": "i", "int64": "q"}
-
 
 def packed(values: Sequence[Any], shape: Sequence[int], dtype: str) -> NDArray[Any]:
     """Turn rows into an array, [rows, *shape].
@@ -34,5 +32,5 @@ def packed(values: Sequence[Any], shape: Sequence[int], dtype: str) -> NDArray[A
         numbers = chain.from_iterable(numbers)
     count = len(values) * prod(shape)
     held = np.empty((len(values), *shape), dtype)
-    struct.pack_into(f"{count}{_FORMATS[dtype]}", held.data, 0, *numbers)
+    struct.pack_into(f"{count}{held.dtype.char}", held.data, 0, *numbers)
     return held

@@ -1,7 +1,9 @@
 """The spine: how a request becomes an answer, top to bottom."""
 
+import asyncio
 import secrets
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from service.errors import (
@@ -25,6 +27,7 @@ from service.predictor.answers import (
     UncertaintyQuestion,
 )
 from service.predictor.catalogue import Catalogue
+from service.predictor.given_tensors import GivenTensor
 from service.predictor.lanes import exact_lots, prediction_lots, sampling_lots
 from service.predictor.rows import Rows
 from service.predictor.served_model import ServedModel
@@ -56,6 +59,8 @@ class Predictor:
         self._scheduler = scheduler
         self._telemetry = telemetry
         self._max_sample_values = max_sample_values
+        # One thread: however many texts wait to be read, the models keep the other cores.
+        self._reading = ThreadPoolExecutor(1, "reading")
 
     @property
     def trouble(self) -> str | None:
@@ -70,7 +75,7 @@ class Predictor:
             model: that answers, where it has been found already; a reload must not come between.
         """
         model = model or self._catalogue.find(question.model, question.version)
-        rows = model.inputs.read(question.inputs)
+        rows = await self._rows(model, question.inputs)
         lots = prediction_lots(model, rows)
         results = await self._run(model, DETERMINISTIC, rows, lots, question.timeout_seconds)
         return PredictionAnswer(model.identity, rows.in_order(results))
@@ -80,10 +85,12 @@ class Predictor:
     ) -> UncertaintyAnswer:
         """Answer with many thinned networks; `model` as of `predict`."""
         model = model or self._catalogue.find(question.model, question.version)
-        rows = model.inputs.read(question.inputs)
+        rows = await self._rows(model, question.inputs)
         policy = model.policy if question.threshold is None else model.policy.overridden(question.threshold)
         seed = _seed(question, model.manifest.sampling.seed)
         draw = self._draw(question, model, len(rows), policy.threshold)
+        rounds = draw.rounds if isinstance(draw, Draw) else draw
+        policy = policy.uncertified_by(model.certificate.departures(rounds, seed))
         lots = exact_lots(model, rows) if draw == EXACT else sampling_lots(model, rows, seed, draw)
         if question.whole:  # in one job: admitted or refused together, by one deadline
             lots += prediction_lots(model, rows)
@@ -95,12 +102,19 @@ class Predictor:
         return UncertaintyAnswer(
             identity=model.identity,
             seed=seed,
-            rounds=draw.rounds if isinstance(draw, Draw) else draw,
+            rounds=rounds,
             policy=policy,
             flags=flags,
             sampled=sampled,
             whole=rows.in_order(whole) if whole else None,
         )
+
+    async def _rows(self, model: ServedModel, inputs: bytes | Sequence[GivenTensor]) -> Rows:
+        """Read rows against what the model takes; meanwhile the loop is free where that takes long."""
+        if not model.inputs.takes_long(inputs):
+            return model.inputs.read(inputs)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._reading, model.inputs.read, inputs)
 
     def _draw(
         self, question: UncertaintyQuestion, model: ServedModel, rows: int, threshold: float

@@ -10,11 +10,14 @@ from torch import Tensor
 from service.errors import LoadError, ManifestError, ModelError
 from service.flagging.policy import Policy
 from service.predictor.answers import EXACT, ClassPrediction, Exact, Identity, Sampled, ValuePrediction
+from service.predictor.certificate import certificate, entry_sha256
 from service.predictor.execution import Execution, choice_of, findings_of
 from service.predictor.inputs import TORCH_DTYPES, InputReader
 from service.predictor.rows import Inputs
 from service.predictor.sampled_rows import SampledRows
+from service.predictor.texts import TextReader
 from service.predictor.together import Asked, sample_together
+from service.repository.calibration import Setting
 from service.repository.findings import read_findings, write_findings
 from service.repository.folder import ReadModel
 from service.repository.manifest import AdaptiveSpec, Manifest
@@ -45,8 +48,9 @@ class ServedModel:
         self.manifest = manifest = read.manifest
         self.weights_sha256 = read.weights_sha256
         self.identity = Identity(manifest.name, str(read.version), manifest.output.labels)
-        self.policy = _policy(manifest, read.version)
-        self.inputs = InputReader(manifest.input)
+        configured = _policy(manifest, read.version)
+        self.files_sha256 = read.files_sha256
+        self.inputs: InputReader | TextReader = _reader(read)
         circumstances = execution.circumstances(read)
         found = read_findings(read.folder, circumstances)
         self.engine = Engine(
@@ -56,7 +60,7 @@ class ServedModel:
             selection=manifest.sampling.sites,
             device=execution.device,
             budgets=execution.budgets,
-            ranges=[tensor.range for tensor in manifest.input],
+            ranges=self.inputs.ranges,
             usual=Usual(manifest.sampling.seed, manifest.sampling.most_samples),
             pinned=execution.pinned,
             known=choice_of(found) if found else None,
@@ -66,6 +70,16 @@ class ServedModel:
         if found is None and self.engine.plans and execution.keep_findings:
             write_findings(read.folder, findings_of(self.engine.plans, circumstances))
         self._check_output()
+        if isinstance(self.inputs, TextReader):
+            self._check_longest(self.inputs)
+        self.setting = Setting(
+            read.weights_sha256,
+            entry_sha256(read),
+            tuple(site.name for site in self.engine.report.sites if site.sampled),
+            execution.precision,
+        )
+        self.certificate = certificate(read, configured, self.setting)
+        self.policy = self.certificate.policy
 
     def predict(self, inputs: Inputs) -> ClassPrediction | ValuePrediction:
         """Run the whole network on rows of one shape."""
@@ -180,6 +194,22 @@ class ServedModel:
                 'output.activation is "softmax", for logits, but the model gives probabilities: made-up rows '
                 f'gave {[round(value, 3) for value in given[0, :4].tolist()]}; say "none"'
             )
+
+    def _check_longest(self, reader: TextReader) -> None:
+        """Refuse what a text could bring about: more tokens than the model has places for, or other ones."""
+        try:
+            self.engine.predict(reader.longest())
+        except ModelError as cause:
+            raise ManifestError(
+                f"tokenizer.max_tokens: the model failed on a text of {reader.max_tokens} tokens, each the "
+                f"tokenizer's last, {reader.highest}: {cause.detail or cause}"
+            ) from cause
+
+
+def _reader(read: ReadModel) -> InputReader | TextReader:
+    if read.manifest.tokenizer is None or read.tokenizer is None:
+        return InputReader(read.manifest.input)
+    return TextReader(read.manifest.tokenizer.max_tokens, read.manifest.input, read.tokenizer)
 
 
 def _are_probabilities(outputs: Tensor) -> bool:

@@ -1,6 +1,5 @@
 """Weights from safetensors files, checked against their checksum and their model."""
 
-import hashlib
 from collections.abc import Collection
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from safetensors.torch import load_model
 from torch import nn
 
 from service.errors import WeightsError
+from service.repository.files import bound_digest
 
 _SHOWN = 3
 _ARCHIVES = {
@@ -33,48 +33,19 @@ def load_weights(module: nn.Module, path: Path) -> str:
     Raises:
         WeightsError: missing, altered, not safetensors, not this module's, or not finite.
     """
-    digest = _digest(path)
-    _check_recorded(path, digest)
+    digest = bound_digest(path, WeightsError)
     try:
         missing, unexpected = load_model(module, path, strict=False)
     except safetensors.SafetensorError as cause:
-        raise WeightsError(f"{path} is not a safetensors file: {_looks_like(path) or cause}") from cause
+        raise WeightsError(f"{path} is not a safetensors file: {looks_like(path) or cause}") from cause
     except RuntimeError as cause:  # load_state_dict has no narrower error for a wrong shape
         raise WeightsError(f"{path} does not fit the model: {_last_line(cause)}") from cause
-    _check_names(path, missing, unexpected)
-    _check_finite(path, module)
+    check_names(path, missing, unexpected)
+    check_finite(path, module)
     return digest
 
 
-def _digest(path: Path) -> str:
-    if path.is_symlink():
-        raise WeightsError(f"{path} is a symbolic link; weights must lie in the repository itself")
-    if path.exists() and not path.is_file():
-        raise WeightsError(f"{path} is not a file")
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as cause:
-        raise WeightsError(f"{path} cannot be read: {cause.strerror}") from cause
-
-
-def _check_recorded(path: Path, digest: str) -> None:
-    record = path.with_name(f"{path.name}.sha256")
-    if not (record.exists() or record.is_symlink()):
-        return
-    if record.is_symlink():
-        raise WeightsError(f"{record} is a symbolic link; it must lie in the repository itself")
-    if not record.is_file():
-        raise WeightsError(f"{record} is not a file")
-    recorded = record.read_text("utf-8", errors="replace").split()[:1]
-    if recorded != [digest]:
-        raise WeightsError(
-            f"{path} was altered: its SHA-256 is {digest}, and {record.name} says "
-            f"{recorded[0] if recorded else 'nothing'}; restore the file, or delete the record to accept it"
-        )
-
-
-def _looks_like(path: Path) -> str | None:
+def looks_like(path: Path) -> str | None:
     with path.open("rb") as file:
         start = file.read(2)
     for signature, name in _ARCHIVES.items():
@@ -85,7 +56,7 @@ def _looks_like(path: Path) -> str | None:
     return None
 
 
-def _check_names(path: Path, missing: Collection[str], unexpected: Collection[str]) -> None:
+def check_names(path: Path, missing: Collection[str], unexpected: Collection[str]) -> None:
     for problem, names in (("lacks", missing), ("has more than the model:", unexpected)):
         if names:
             shown = ", ".join(sorted(names)[:_SHOWN])
@@ -101,7 +72,7 @@ def _wrapped(missing: Collection[str], unexpected: Collection[str]) -> str:
     return ""
 
 
-def _check_finite(path: Path, module: nn.Module) -> None:
+def check_finite(path: Path, module: nn.Module) -> None:
     """Refuse parameters that are no numbers; a buffer may hold infinity, as a mask of attention does."""
     for name, parameter in module.named_parameters():
         if not torch.isfinite(parameter).all():

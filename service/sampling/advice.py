@@ -84,7 +84,7 @@ def _of_recurrent(sites: Sequence[Site], around: Mapping[str, Surroundings]) -> 
         length = max(map(steps, own))
         # A mask of ones in the place of time is shared, however many layers use it.
         each = [site for site in own if len(site.mask_shape) == _ONE_STEP and _fed(around[site.name])]
-        if length > 1:
+        if length > 1 and not all(around[site.name].one_step for site in own):
             yield _finding("mask_per_step", path, f"its mask has units of its own for each of {length} steps")
         elif len(each) > 1:
             yield _finding(

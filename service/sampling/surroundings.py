@@ -23,7 +23,8 @@ class Surroundings:
         taken_by: the nearest layers and sums ahead of it.
         on_maps: whether a convolution stands next to it with nothing between that moves its units.
         before_batch_norm: whether a batch norm follows: with no layer between, or at all.
-        on_skip_path: whether it drops what a residual sum adds to its branch.
+        on_skip_path: whether it drops what a residual sum adds to its branch, there or between two blocks.
+        one_step: whether only single steps, or other selected parts, of what it drops are used.
         on_output: whether what it drops is the model's output.
         last: whether no layer runs after those that take it.
         depth: the share of the convolutions that run before it, 0 to 1.
@@ -36,6 +37,7 @@ class Surroundings:
     on_maps: bool
     before_batch_norm: Literal["directly", "later"] | None
     on_skip_path: bool
+    one_step: bool
     on_output: bool
     last: bool
     depth: float
@@ -81,7 +83,8 @@ def _around(graph: _Graph, site: Value) -> Surroundings:
         taken_by=frozenset(value.operation for value, _ in taken),
         on_maps=any(value.operation == "convolution" and not moved for value, moved in made + taken),
         before_batch_norm=_batch_norm(graph, site, taken),
-        on_skip_path=_on_skip_path(graph, site),
+        on_skip_path=_on_skip_path(graph, site) or _on_stream(graph, site),
+        one_step=_one_step(graph, site),
         on_output=_on_output(graph, site),
         last=after == len(layers),
         depth=convolutions / max(1, len(graph.convolutions)),
@@ -157,6 +160,53 @@ def _on_skip_path(graph: _Graph, site: Value) -> bool:
     return bool(fork) and any(
         _is_branch(other, fork, site) for total in _sums_of(graph, site) for other in total.inputs
     )
+
+
+def _on_stream(graph: _Graph, site: Value) -> bool:
+    """Tell whether it drops what one residual sum has made and the next adds as it is to a branch of it."""
+    made_by = _reached(site.inputs, lambda value: value.inputs, lambda value: value.operation == "other")
+    if not any(value.operation == "add" and _is_residual(value) for value in made_by):
+        return False
+    return any(_leads(other, {site}) for total in _sums_of(graph, site) for other in total.inputs)
+
+
+def _is_residual(total: Value) -> bool:
+    """Tell whether a sum adds something to what layers made of it."""
+    given = [value for value in total.inputs if value.varies]
+    return any(
+        _leads(branch, set(_as_it_is(skipped)))
+        for skipped in given
+        for branch in given
+        if branch is not skipped
+    )
+
+
+def _leads(value: Value, fork: set[Value]) -> bool:
+    """Tell whether layers lead from the fork to a value, and not the fork itself."""
+    if fork.intersection(_as_it_is(value)):
+        return False
+    return not fork.isdisjoint(_reached([value], lambda one: one.inputs))
+
+
+def _as_it_is(value: Value) -> Iterator[Value]:
+    """Walk back through what is done to each unit by itself, to what made the units."""
+    return _reached([value], lambda one: one.inputs, lambda one: one.operation == "other")
+
+
+def _one_step(graph: _Graph, site: Value) -> bool:
+    """Tell whether nothing but parts selected from what it drops are used."""
+
+    def onwards(value: Value) -> list[Value]:
+        return [taker for taker in graph.takers.get(value, ()) if _is_ahead(graph, taker, site)]
+
+    def whole(value: Value) -> bool:
+        return value.name != "select" and value.operation in _WHOLE
+
+    used = _reached([site], onwards, whole)
+    return all(value.name == "select" or (whole(value) and value not in graph.flow.outputs) for value in used)
+
+
+_WHOLE: frozenset[Operation] = frozenset({"site", "other"})
 
 
 def _sums_of(graph: _Graph, site: Value) -> Iterator[Value]:

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from service.errors import DeadlineExceeded
 from service.scheduling.lots import Caller, Lot, Part
 
 _REMEMBERED_KEYS = 1024
@@ -24,6 +25,7 @@ class Job:
         caller: who waits.
         future: of the results of its parts, in their order.
         submitted: when it came, in seconds.
+        deadline: when its caller stops waiting.
 
     Attributes:
         started: when its first rows began to run.
@@ -34,6 +36,7 @@ class Job:
     caller: Caller
     future: "Future[list[Any]]"
     submitted: float
+    deadline: float
     started: float | None = None
     results: list[Any] = field(default_factory=list)
     _lot: int = 0
@@ -50,6 +53,12 @@ class Job:
         return sum(lot.rows * lot.cost for lot in self.lots)
 
     @property
+    def cost_left(self) -> int:
+        """Rows times samples of the rows that have not been taken."""
+        rest = sum(lot.rows * lot.cost for lot in self.lots[self._lot :])
+        return rest - self._row * self.row_cost if self._row else rest
+
+    @property
     def row_cost(self) -> int:
         """Of one of the rows to be taken next."""
         return self.lots[self._lot].cost
@@ -63,6 +72,13 @@ class Job:
     def key(self) -> Hashable:
         """Of the rows to be taken next."""
         return self.lots[self._lot].key
+
+    def expired(self) -> DeadlineExceeded:
+        """What its caller is told, who has waited for nothing."""
+        seconds = self.deadline - self.submitted
+        return DeadlineExceeded(
+            f"no answer within {seconds:g} s; ask for fewer rows or samples, or try later"
+        )
 
     def take(self, most: int) -> Part:
         """Take the next rows, all of one lot."""
@@ -142,6 +158,21 @@ class FairQueue:
         jobs = list(self._jobs)
         self._jobs.clear()
         return jobs
+
+    def take_late(self, now: float) -> list[Job]:
+        """Take out the jobs that would end after their deadline: what they cost would be lost to others.
+
+        Only those that have waited for longer than they have left: an estimate that is wrong must not keep
+        a job from running where it need not wait, since nothing else would ever correct it.
+        """
+        late = [job for job in self._jobs if self._seconds(job) > job.deadline - now < now - job.submitted]
+        for job in late:
+            self._jobs.remove(job)
+        return late
+
+    def _seconds(self, job: Job) -> float:
+        """Estimate how long it takes to run what is left of a job, beside others."""
+        return max(self._batch_seconds, job.cost_left * self._key_seconds.get(hash(job.key), 0.0))
 
     def take(self) -> Batch:
         """Take what runs next, of at least one job."""

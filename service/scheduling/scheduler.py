@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-from service.errors import DeadlineExceeded, Overloaded, TooLarge, Unavailable
+from service.errors import Overloaded, TooLarge, Unavailable
 from service.scheduling.lots import Caller, Lot, Runner
 from service.scheduling.queue import FairQueue, Job
 from service.scheduling.worker import Finished, Worker
@@ -110,16 +110,15 @@ class Scheduler:
             Exception: whatever the runner raised for these lots.
         """
         future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
-        job = Job(lots, Caller(), future, monotonic())
-        self._admit(job)
         seconds = min(self._limits.deadline_seconds, timeout_seconds or math.inf)
+        now = monotonic()
+        job = Job(lots, Caller(), future, submitted=now, deadline=now + seconds)
+        self._admit(job)
         try:
             async with asyncio.timeout(seconds):
                 results = await future
         except TimeoutError as cause:
-            raise DeadlineExceeded(
-                f"no answer within {seconds:g} s; ask for fewer rows or samples, or try later"
-            ) from cause
+            raise job.expired() from cause
         finally:
             job.caller.leave()
             if self._worker.discard(job):

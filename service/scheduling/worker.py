@@ -87,19 +87,15 @@ class Worker:
 
     def _took_a_turn(self) -> bool:
         """Run the next batch, and forget it: while the thread waits, it must hold no model."""
-        batch = self._next()
-        if batch is not None:
-            self._deliver(self._run(batch))
-        return batch is not None
-
-    def _next(self) -> Batch | None:
         with self._changed:
             self._changed.wait_for(lambda: len(self._queue) or self._closed)
-            if not len(self._queue):
-                return None
-            batch = self._queue.take()
-            self._running = batch.jobs
-            return batch
+            late = self._queue.take_late(monotonic())
+            batch = self._queue.take() if len(self._queue) else None
+            self._running = batch.jobs if batch else ()
+        self._deliver([(job, job.expired()) for job in late])
+        if batch:
+            self._deliver(self._run(batch))
+        return bool(batch or late)
 
     def _run(self, batch: Batch) -> Finished:
         start = self._begun = monotonic()

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from answers import assert_alike
+from alike import assert_alike
 from repositories import Repository
 from servers import Serve
 from starlette.testclient import TestClient

@@ -14,24 +14,13 @@ from open_inference.openapi.client import AsyncOpenInferenceClient, OpenInferenc
 from open_inference.openapi.core.api_error import ApiError
 from open_inference.openapi.errors import BadRequestError, NotFoundError, ServiceUnavailableError
 from open_inference.openapi.types import InferenceRequest, RequestInput, RequestOutput
-from protocol import ROWS
+from protocol import OUTPUTS, ROWS
 from repositories import Repository
 from servers import listening
 from tritonclient.utils import InferenceServerException
 
 from service.app import build
 from service.settings import Settings
-
-OUTPUTS = [
-    ("output", "FP32", [-1, 3]),
-    ("mean", "FP32", [-1, 3]),
-    ("variance", "FP32", [-1, 3]),
-    ("standard_error", "FP32", [-1, 3]),
-    ("score", "FP32", [-1]),
-    ("predictive_entropy", "FP32", [-1]),
-    ("mutual_information", "FP32", [-1]),
-    ("low_confidence", "BOOL", [-1]),
-]
 
 
 class Native:

@@ -25,6 +25,7 @@ from service.settings import Settings
 ROW = [0.5, -1.0, 2.0, 0.0, 1.5, -0.5]
 PREDICT = "/v1/models/small/predict"
 GOOD = asked(PREDICT, {"inputs": [ROW]})
+BODY = GOOD.split(b"\r\n\r\n")[1]
 PATIENT = ConnectionLimits(connections=100, head_bytes=2048, head_seconds=30, answer_seconds=30)
 HASTY = replace(PATIENT, head_seconds=0.3, answer_seconds=0.3)
 
@@ -60,6 +61,44 @@ def test_a_silent_connection_is_closed_and_a_dripping_head_too(start: Start) -> 
             assert used.answer().status_code == 200
             used.send(GOOD[:20])
             used.drip()
+
+
+OFFER = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAEAAEAAAAIAAAAB"}
+
+
+def test_an_offer_of_another_protocol_is_declined_and_the_request_answered(start: Start) -> None:
+    """Whole, in pieces, in chunks, with another behind it; a client that closes afterwards sees it closed."""
+    length = {"Content-Length": str(len(BODY))}
+    offering = head(PREDICT, **OFFER, **length) + BODY
+    chunked = head(PREDICT, **OFFER, **{"Transfer-Encoding": "chunked"}) + b"%x\r\n%b\r\n0\r\n\r\n" % (
+        len(BODY),
+        BODY,
+    )
+    with start(PATIENT) as address, wired(address) as wire:
+        expected = _predicted(wire, GOOD)
+        for request in (offering, chunked, offering + GOOD):
+            assert _predicted(wire, request) == expected
+        assert wire.answer().status_code == 200  # what was behind the last
+        wire.send(offering[:30], offering[30:-20], offering[-20:])
+        assert wire.answer().status_code == 200
+        websocket = {"Connection": "Upgrade", "Upgrade": "websocket"}
+        assert _predicted(wire, head(PREDICT, **websocket, **length) + BODY) == expected
+        closing = {**OFFER, "Connection": "Upgrade, close"}
+        assert _predicted(wire, head(PREDICT, **closing, **length) + BODY) == expected
+        assert wire.closed
+
+
+def _predicted(wire: Wire, request: bytes) -> object:
+    wire.send(request)
+    answer = wire.answer()
+    assert answer.status_code == 200, answer.text
+    return answer.json()["predictions"]
+
+
+def test_nobody_is_connected_to_elsewhere(start: Start) -> None:
+    with start(PATIENT) as address, wired(address) as wire:
+        wire.send(b"CONNECT elsewhere:443 HTTP/1.1\r\nHost: elsewhere\r\n\r\n")
+        assert 400 <= wire.answer().status_code < 500
 
 
 def test_requests_in_pieces_are_answered(start: Start) -> None:

@@ -12,6 +12,7 @@ import networks
 import pytest
 import torch
 from errors_on_the_wire import assert_failed
+from held import Held
 from protocol import INFER, ROWS, body, outputs
 from repositories import Repository
 from safetensors.torch import save_model
@@ -68,23 +69,15 @@ def test_the_index_tells_of_loading(
     repository: Repository, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     repository.add()
-    begun, go = threading.Event(), threading.Event()
-    load = Loader.load
-
-    def held(loader: Loader, folder: Any) -> Any:
-        begun.set()
-        assert go.wait(30)
-        return load(loader, folder)
-
-    monkeypatch.setattr(Loader, "load", held)
+    held = Held(monkeypatch, Loader, "load")
     client = serve(wait=False)
-    assert begun.wait(30)
+    assert held.begun.wait(30)
     try:
         assert client.post(INDEX).json()[0]["state"] == "LOADING"
         for path in (LOAD, UNLOAD):
             assert_failed(client.post(path), 503, "unavailable", "the models are still loading")
     finally:
-        go.set()
+        held.open.set()
 
 
 def test_a_new_model_is_loaded(repository: Repository, serve: Serve) -> None:
@@ -263,20 +256,12 @@ def test_a_request_in_flight_is_answered_by_the_model_that_began_it(
     repository.add()
     client = serve()
     before = outputs(client.post(INFER, json=body()))["output"]
-    begun, go = threading.Event(), threading.Event()
-    predict = ServedModel.predict
-
-    def held(model: ServedModel, inputs: Any) -> Any:
-        begun.set()
-        assert go.wait(30)
-        return predict(model, inputs)
-
-    monkeypatch.setattr(ServedModel, "predict", held)
+    held = Held(monkeypatch)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(client.post, INFER, json=body())
-        assert begun.wait(30)
+        assert held.begun.wait(30)
         assert client.post(UNLOAD).status_code == 200
-        go.set()
+        held.open.set()
         assert (outputs(waiting.result())["output"] == before).all()
 
 
@@ -325,21 +310,13 @@ def test_an_unload_waits_for_the_load_before_it(
     """Else the load would bring back what was unloaded meanwhile."""
     repository.add()
     catalogue = _catalogue(serve())
-    begun, go = threading.Event(), threading.Event()
-    load = Loader.load
-
-    def held(loader: Loader, folder: Any) -> Any:
-        begun.set()
-        assert go.wait(30)
-        return load(loader, folder)
-
-    monkeypatch.setattr(Loader, "load", held)
+    held = Held(monkeypatch, Loader, "load")
     with ThreadPoolExecutor(2) as pool:
         loading = pool.submit(catalogue.reload, "small")
-        assert begun.wait(30)
+        assert held.begun.wait(30)
         unloading = pool.submit(catalogue.unload, "small")
         assert unloading not in wait([unloading], timeout=0.2).done
-        go.set()
+        held.open.set()
         loading.result()
         unloading.result()
     assert catalogue.entry("small").unloaded

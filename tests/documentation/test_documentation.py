@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from readme import ROOT
 
 from service.cli import main
-from service.repository.manifest import read_manifest
+from service.repository.manifest_file import read_manifest
 from service.settings import settings_table
 
 PAGES = sorted(
@@ -53,14 +53,23 @@ def test_settings_that_are_named_exist(page: Path) -> None:
     assert named <= {setting.variable for setting in settings_table()}
 
 
-def test_the_manifest_of_the_documentation_is_good(tmp_path: Path) -> None:
-    (toml,) = re.findall(
-        r"```toml\n(.*?)```", (ROOT / "docs/model-repository.md").read_text("utf-8"), re.DOTALL
-    )
-    path = tmp_path / "tumours" / "model.toml"
+def test_the_manifests_of_the_documentation_are_good(tmp_path: Path) -> None:
+    page = (ROOT / "docs/model-repository.md").read_text("utf-8")
+    labels = {"tumours": ("malignant", "benign"), "reports": ("routine", "urgent")}
+    tomls = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    for toml, (name, expected) in zip(tomls, labels.items(), strict=True):
+        path = tmp_path / name / "model.toml"
+        path.parent.mkdir()
+        path.write_text(toml)
+        assert read_manifest(path).output.labels == expected
+
+
+def test_the_manifest_of_a_hugging_face_folder_is_good(tmp_path: Path) -> None:
+    (toml,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs/huggingface.md").read_text("utf-8"), re.DOTALL)
+    path = tmp_path / "reviews" / "model.toml"
     path.parent.mkdir()
     path.write_text(toml)
-    assert read_manifest(path).output.labels == ("malignant", "benign")
+    assert read_manifest(path).output.labels == ("poor", "fair", "good")
 
 
 def test_make_lists_every_command_that_the_readme_names() -> None:
@@ -92,11 +101,25 @@ def test_the_architecture_lists_the_rooms() -> None:
 
 def test_every_command_helps_with_an_example() -> None:
     names = {*main.commands, *(found.name for found in entry_points(group="unsure.commands"))}
-    assert names == {"serve", "inspect", "keys", "train"}
+    assert names == {"serve", "add", "inspect", "keys", "train", "calibrate"}
     for name in names:
         helped = CliRunner().invoke(main, [name, "--help"])
         assert helped.exit_code == 0
         assert f"Example: unsure {name}" in helped.output
+
+
+def test_the_page_on_training_names_its_options() -> None:
+    command = next(iter(entry_points(group="unsure.commands", name="train"))).load()
+    options = {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
+    page = (ROOT / "docs" / "training.md").read_text("utf-8")
+    assert set(re.findall(r"(--[a-z][a-z-]*)", page)) == options
+
+
+def test_the_page_on_training_names_the_families() -> None:
+    command = next(iter(entry_points(group="unsure.commands", name="train"))).load()
+    (families,) = (parameter.type.choices for parameter in command.params if parameter.name == "family")
+    table = (ROOT / "docs" / "training.md").read_text("utf-8").split("| `--model` |")[1].split("\n\n")[0]
+    assert set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (.*?) \|", table, re.M)))) == set(families)
 
 
 def test_options_are_the_settings() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from alike import assert_alike
 from errors_on_the_wire import assert_failed
 from processes import Process, served
 from repositories import Repository
@@ -60,17 +61,7 @@ def _answers(server: Process) -> list[Any]:
 
 
 def assert_serves(server: Process, expected: Any) -> None:
-    assert _alike(_answers(server), expected)
-
-
-def _alike(given: Any, expected: Any) -> bool:
-    if isinstance(expected, dict):
-        return given.keys() == expected.keys() and all(_alike(given[key], expected[key]) for key in expected)
-    if isinstance(expected, list):
-        return len(given) == len(expected) and all(map(_alike, given, expected))
-    if isinstance(expected, float):
-        return bool(given == pytest.approx(expected, rel=1e-5, abs=1e-7))
-    return bool(given == expected)
+    assert_alike(_answers(server), expected, rtol=1e-5, atol=1e-7, ignored=())
 
 
 @pytest.mark.parametrize("name", BAD)

@@ -93,6 +93,7 @@ def test_one_that_starts_amid_a_change_knows_of_it() -> None:
     with fleet(3) as running:
         zero, one, two = running.started(3)
         two.do("hold")
+        assert two.next() == ("holding",)
         zero.do(("unload", "digits"))
         assert one.next() == ("applied", "unload", "digits")
         one.do("die")
@@ -118,6 +119,7 @@ def test_who_waits_for_a_change_when_all_stops_is_told() -> None:
             each.do("ignore signals")
             assert each.next() == ("ignoring",)
         one.do("hold")
+        assert one.next() == ("holding",)
         zero.do(("reload", "digits"))
         assert zero.next() == ("applied", "reload", "digits")
         running.process.terminate()

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from answers import assert_alike, sampled
+from alike import assert_alike
+from answers import sampled
 from repositories import Repository
 
 from service.errors import ModelError

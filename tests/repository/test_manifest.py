@@ -8,7 +8,8 @@ import pytest
 import tomlkit
 
 from service.errors import ManifestError
-from service.repository.manifest import Manifest, read_manifest
+from service.repository.manifest import Manifest
+from service.repository.manifest_file import read_manifest
 
 GOOD: dict[str, Any] = {
     "name": "digits",
@@ -86,6 +87,7 @@ WRONG: list[tuple[str, Any, str]] = [
         "50",
         "sampling.samples: invalid enum value '50'; it is a number, ",
     ),
+    ("sampling.samples", {"min": 2, "max": 9, "mid": 3}, "unknown key sampling.samples.mid; .* min"),
     ("sampling.seed", -1, "sampling.seed: expected `int` >= 0"),
     ("sampling.sites", [], "sampling.sites: an empty list samples nothing"),
     ("policy.threshold", float("nan"), "policy.threshold: nan is not finite"),
@@ -100,6 +102,36 @@ def test_a_wrong_manifest_is_refused_by_file_and_key(
 ) -> None:
     with pytest.raises(ManifestError, match=rf"digits/model.toml: {message}"):
         written(tmp_path, changed(GOOD, key, value))
+
+
+TOKENS = {"name": "input_ids", "dtype": "int64", "shape": [-1]}
+TEXT = GOOD | {"input": [TOKENS], "tokenizer": {"max_tokens": 128}}
+
+
+def test_a_text_model_has_a_tokenizer_that_fills_its_inputs(tmp_path: Path) -> None:
+    tokenizer = written(tmp_path, TEXT).tokenizer
+    assert tokenizer is not None
+    assert (tokenizer.file, tokenizer.max_tokens) == ("tokenizer.json", 128)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("tokenizer", {}, "missing key tokenizer.max_tokens"),
+        ("tokenizer.truncate", True, "unknown key tokenizer.truncate; there are: max_tokens, file"),
+        ("tokenizer.max_tokens", 0, "tokenizer.max_tokens: expected `int` >= 1"),
+        ("tokenizer.file", "../tokenizer.json", "tokenizer.file: .*; a file of the version's folder"),
+        ("tokenizer.file", ".hidden", "tokenizer.file: .*; a file of the version's folder"),
+        ("input.name", "tokens", "input.name: a tokenizer fills input_ids, .*, and the names are tokens"),
+        ("input.name", "attention_mask", "input.name: .*, and there is no input_ids"),
+        ("input.shape", [128], r"input.shape: is \[-1\] for tokens"),
+        ("input.dtype", "float32", "input.dtype: is int64 or int32 for tokens"),
+        ("input.range", [0, 9], "input.range: is the tokenizer's to say; leave it out"),
+    ],
+)
+def test_text_has_rules_of_its_own(tmp_path: Path, key: str, value: Any, message: str) -> None:
+    with pytest.raises(ManifestError, match=message):
+        written(tmp_path, changed(TEXT, key, value))
 
 
 @pytest.mark.parametrize(

@@ -280,6 +280,29 @@ def test_work_whose_deadline_passed_in_the_queue_never_runs() -> None:
     run(test)
 
 
+def test_work_that_would_end_after_its_deadline_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock of our own: the device is free 4.5 s after a request that has 5, and a batch takes 1."""
+    now = [0.0]
+    for module in ("scheduler", "worker"):
+        monkeypatch.setattr(f"service.scheduling.{module}.monotonic", lambda: now[0])
+
+    async def test() -> None:
+        device = Device()
+        scheduler = Scheduler(device, replace(LIMITS, deadline_seconds=5, batch_seconds=1))
+        async with occupied(scheduler, device):
+            (late,) = await waiting(scheduler, lot("late", 4))
+            now[0] = 4.5
+            (early,) = await waiting(scheduler, lot("early", 2))
+        with pytest.raises(DeadlineExceeded, match=r"no answer within 5 s"):
+            await late
+        assert (await early).results == [("early", 2)]
+        assert "late" not in device.ran
+        assert (scheduler.pending_rows, scheduler.pending_cost) == (0, 0)
+        await scheduler.drain()
+
+    run(test)
+
+
 def test_a_request_may_have_less_time() -> None:
     async def test() -> None:
         device = Device()

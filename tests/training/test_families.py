@@ -11,7 +11,7 @@ from torch import nn
 
 from models.layers.concrete import ConcreteDropout
 from models.training.capabilities import FitsUnits, LearnsRates
-from models.training.command import FAMILIES, NAMES
+from models.training.command import DEMO_NAMES, FAMILIES
 from models.training.data import Rows, split
 from models.training.demos import DEMOS
 from models.training.families import demo_of, entry_name, families_of
@@ -22,7 +22,7 @@ from models.zoo import concrete
 from service.cli import main
 from service.repository.folder import ModelFolder
 
-PAIRS = [(name, family) for name in NAMES for family in families_of(name)]
+PAIRS = [(name, family) for name in DEMO_NAMES for family in families_of(name)]
 
 
 @pytest.fixture(params=PAIRS, ids="-".join)
@@ -32,8 +32,8 @@ def pair(request: pytest.FixtureRequest) -> tuple[str, str]:
 
 
 def test_the_command_names_what_there_is() -> None:
-    assert set(NAMES) == set(DEMOS)
-    assert set(FAMILIES) == {family for name in NAMES for family in families_of(name)}
+    assert set(DEMO_NAMES) == set(DEMOS)
+    assert set(FAMILIES) == {family for name in DEMO_NAMES for family in families_of(name)}
 
 
 def test_every_family_learns_from_the_demos_rows(pair: tuple[str, str]) -> None:

@@ -64,7 +64,9 @@ BAD: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("factory", "arguments", "words"), BAD, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(
+    ("factory", "arguments", "words"), BAD, ids=lambda value: getattr(value, "__name__", str(value)[:40])
+)
 def test_a_bad_argument_is_named_with_its_value(
     factory: Callable[..., Any], arguments: dict[str, Any], words: str
 ) -> None:

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from random import Random
 
-from questions import (
+from questions import (  # the folder of a script is on its path
     CHANGING,
     Question,
     alike,
     other_questions,
     read,
-)  # the folder of a script is on its path
+)
 
 CLIENTS = 6
 ANSWER_SECONDS = 60  # after which an answer is lost

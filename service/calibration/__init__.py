@@ -1,0 +1,1 @@
+"""What `unsure calibrate` does: labelled rows in, calibration.json and a report out."""

@@ -1,0 +1,79 @@
+"""Rows that no promise can be made from are refused, with what to do."""
+
+from pathlib import Path
+
+import numpy as np
+
+from service.calibration.data import LabelledRows
+from service.errors import CalibrationError
+from service.predictor.served_model import ServedModel
+from service.repository.manifest import AdaptiveSpec
+
+TRAINING_ROWS = "training_rows.txt"
+"""Fingerprints of the rows that weights have learnt from, one a line; `unsure train` writes them."""
+
+FEWEST_ROWS = 40
+
+
+def check_rows(labelled: LabelledRows, path: Path, folder: Path, task: str) -> None:
+    """Refuse rows that cannot stand for those to come.
+
+    Args:
+        labelled: the rows.
+        path: of their file.
+        folder: of the version.
+        task: of the model.
+
+    Raises:
+        CalibrationError: the text says why, and what to do.
+    """
+    if len(labelled.rows) < FEWEST_ROWS:
+        raise CalibrationError(
+            f"{path} has {len(labelled.rows)} rows, and {FEWEST_ROWS} are the least; label more of them"
+        )
+    if task == "classification" and len(np.unique(labelled.truth)) == 1:
+        raise CalibrationError(
+            f"all {len(labelled.rows)} rows of {path} are of one class; take them as they come, "
+            "not sorted or picked"
+        )
+    known = _trained_on(folder)
+    seen = [row for row, one in enumerate(labelled.fingerprints) if one in known]
+    if seen:
+        raise CalibrationError(
+            f"{len(seen)} rows of {path} were trained on, row {seen[0]} the first: a model is surer and "
+            "more often right on these than on others; take rows that it has not seen"
+        )
+
+
+def check_model(model: ServedModel, tolerance: float | None) -> None:
+    """Refuse a model that cannot be calibrated, or not like this.
+
+    Raises:
+        CalibrationError: the text says why, and what to do.
+    """
+    name, manifest = model.identity.model, model.manifest
+    if not model.engine.report.can_sample:
+        raise CalibrationError(f"model {name} has no dropout to sample, and so no score to calibrate")
+    if manifest.task == "regression" and tolerance is None:
+        raise CalibrationError(
+            f"model {name} predicts values: say with --tolerance how far off is wrong, in their unit"
+        )
+    if manifest.task == "classification" and tolerance is not None:
+        raise CalibrationError(
+            f"model {name} predicts classes, which are right or wrong: leave out --tolerance"
+        )
+    if isinstance(manifest.sampling.samples, AdaptiveSpec):
+        raise CalibrationError(
+            f"model {name} takes as many samples as a row needs, which depends on the threshold that is "
+            "sought: write a number as sampling.samples into model.toml"
+        )
+
+
+def _trained_on(folder: Path) -> frozenset[str]:
+    path = folder / TRAINING_ROWS
+    try:
+        return frozenset(path.read_text("ascii").split())
+    except FileNotFoundError:
+        return frozenset()
+    except (OSError, UnicodeDecodeError) as cause:
+        raise CalibrationError(f"{path} cannot be read: {cause}") from cause

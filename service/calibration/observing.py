@@ -1,0 +1,98 @@
+"""Labelled rows through the samples that the server would take."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.calibration.data import LabelledRows
+from service.predictor.answers import EXACT, ClassPrediction, Sampled
+from service.predictor.rows import Group, Rows
+from service.predictor.served_model import ServedModel
+from service.predictor.together import Asked, Draw
+from service.repository.calibration import Draws
+from service.uncertainty.classification import ClassificationMeasures
+from service.uncertainty.regression import RegressionMeasures
+from service.uncertainty.scores import score, score_names
+from service.uncertainty.sequential import Rounds
+
+Array = NDArray[np.float64]
+Watch = Callable[[Iterable[Group], int], Iterable[Group]]
+
+_ROWS_AT_ONCE = 128
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What the server would say of labelled rows, and whether it would be wrong.
+
+    Args:
+        measures: of all rows.
+        scores: by the measure's name, each [rows].
+        wrong: whether each row's answer is, 0 or 1, [rows].
+        truth: class indices, [rows], or values, [rows, targets].
+        plain: 1 - the greatest probability of the whole network, for comparison, [rows]; None in regression.
+    """
+
+    measures: ClassificationMeasures | RegressionMeasures
+    scores: dict[str, Array]
+    wrong: Array
+    truth: NDArray[Any]
+    plain: Array | None
+
+
+def observe(
+    model: ServedModel, labelled: LabelledRows, draws: Draws, tolerance: float | None, watch: Watch
+) -> Observed:
+    """Sample rows as the server does.
+
+    Args:
+        model: as it is served.
+        labelled: rows.
+        draws: which samples.
+        tolerance: in regression a row is wrong where a value is farther off.
+        watch: is given the parts and how many there are, and passes them on.
+    """
+    parts = list(_parts(labelled.rows))
+    sampled, plain = [], []
+    for part in watch(parts, len(parts)):
+        sampled.append(_sampled(model, part, draws))
+        plain.append(model.predict(part.inputs))
+    whole = labelled.rows.in_order(sampled)
+    measures = whole.measures
+    names = score_names(model.manifest.task)
+    return Observed(
+        measures=measures,
+        scores={name: score(measures, name) for name in names},
+        wrong=_wrong(measures, labelled.truth, tolerance),
+        truth=labelled.truth,
+        plain=_unsure(labelled.rows.in_order(plain)),
+    )
+
+
+def _parts(rows: Rows) -> Iterator[Group]:
+    for group in rows.groups:
+        for start in range(0, len(group), _ROWS_AT_ONCE):
+            yield group.part(start, min(start + _ROWS_AT_ONCE, len(group)))
+
+
+def _sampled(model: ServedModel, part: Group, draws: Draws) -> Sampled:
+    if draws.samples == EXACT:
+        return model.exactly(part.inputs)
+    draw = Draw(Rounds(draws.samples, draws.samples), threshold=0.0)
+    (sampled,) = model.sample([Asked(part.inputs, draw)], draws.seed, lambda: None)
+    return sampled
+
+
+def _wrong(
+    measures: ClassificationMeasures | RegressionMeasures, truth: NDArray[Any], tolerance: float | None
+) -> Array:
+    if isinstance(measures, ClassificationMeasures):
+        return np.asarray(measures.class_index != truth, float)
+    return np.asarray((np.abs(measures.mean - truth) > tolerance).any(-1), float)
+
+
+def _unsure(prediction: Any) -> Array | None:
+    return 1 - prediction.probabilities.max(-1) if isinstance(prediction, ClassPrediction) else None

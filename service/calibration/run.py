@@ -1,0 +1,102 @@
+"""One calibration, from a model and a file to calibration.json and a report."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from service import __version__, inspection
+from service.calibration.calibrating import Asked, Outcome, calibrated
+from service.calibration.checks import check_model, check_rows
+from service.calibration.data import USUAL_FILE, LabelledRows, read_labelled
+from service.calibration.observing import Observed, Watch, observe
+from service.errors import CalibrationError
+from service.predictor.served_model import ServedModel
+from service.repository.calibration import Calibration, Draws, Promise, write_calibration
+from service.repository.manifest import Manifest
+from service.settings import Settings
+from service.uncertainty.scores import score_names
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is to be calibrated, and with what.
+
+    Args:
+        model: its name.
+        version: the highest if None.
+        data: labelled rows; what training has kept if None.
+        asked: the promise.
+        tolerance: in regression, how far off is wrong.
+    """
+
+    model: str
+    version: int | None
+    data: Path | None
+    asked: Asked
+    tolerance: float | None
+
+
+@dataclass(frozen=True)
+class Made:
+    """A calibration, and what it was made of."""
+
+    model: ServedModel
+    path: Path
+    data: Path
+    labelled: LabelledRows
+    observed: Observed
+    outcome: Outcome
+    calibration: Calibration
+
+
+def calibrate(settings: Settings, wish: Wish, watch: Watch) -> Made:
+    """Calibrate a model, and write calibration.json beside its weights.
+
+    Raises:
+        UnsureError: it cannot be done; nothing is written then.
+    """
+    model = inspection.load(settings, wish.model, wish.version)
+    check_model(model, wish.tolerance)
+    _check_measure(wish.asked.measure, model.manifest)
+    folder = settings.repository / model.identity.model / model.identity.version
+    data = wish.data or folder / USUAL_FILE
+    if not data.exists():
+        raise CalibrationError(f"there is no {data}; name a file of labelled rows with --data")
+    labelled = read_labelled(data, model)
+    check_rows(labelled, data, folder, model.manifest.task)
+    draws = _draws(model.manifest)
+    observed = observe(model, labelled, draws, wish.tolerance, watch)
+    outcome = calibrated(observed, wish.asked, model.manifest.policy.measure)
+    calibration = _calibration(model, wish, draws, outcome, labelled)
+    path = write_calibration(folder, calibration)
+    return Made(model, path, data, labelled, observed, outcome, calibration)
+
+
+def _draws(manifest: Manifest) -> Draws:
+    samples = manifest.sampling.samples
+    return Draws(samples if samples == "exact" else cast(int, samples), manifest.sampling.seed)
+
+
+def _check_measure(measure: str | None, manifest: Manifest) -> None:
+    names = score_names(manifest.task)
+    if measure is not None and measure not in names:
+        raise CalibrationError(f"--measure {measure!r} is none of {', '.join(names)}")
+
+
+def _calibration(
+    model: ServedModel, wish: Wish, draws: Draws, outcome: Outcome, labelled: LabelledRows
+) -> Calibration:
+    asked = wish.asked
+    confidence = asked.confidence if asked.contract == "selective_risk" else None
+    return Calibration(
+        measure=outcome.measure,
+        promise=Promise(asked.contract, asked.target_error, confidence, wish.tolerance),
+        found=outcome.found,
+        setting=model.setting,
+        draws=draws,
+        scores=outcome.figures,
+        histogram=outcome.histogram,
+        conformal=outcome.conformal,
+        unsure=__version__,
+        data_sha256=labelled.sha256,
+    )

@@ -1,0 +1,77 @@
+"""Models whose input is text: what their manifest says, and their tokenizer."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from msgspec import Meta, Struct
+
+from service.errors import TokenizerError
+from service.repository.files import bound_digest
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from service.repository.manifest import InputSpec
+
+FILLED = ("input_ids", "attention_mask", "token_type_ids")
+"""The tensors that a tokenizer fills."""
+
+
+class TokenizerSpec(Struct, frozen=True, forbid_unknown_fields=True):
+    """Rows are texts, and a tokenizer fills the inputs.
+
+    Args:
+        max_tokens: of a text, with those that the tokenizer adds; a longer one is refused, never cut.
+        file: in the version's folder, as the library tokenizers writes it.
+    """
+
+    max_tokens: Annotated[int, Meta(ge=1)]
+    file: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")] = "tokenizer.json"
+
+
+def input_rules(tensors: Sequence["InputSpec"]) -> list[tuple[bool, str, str]]:
+    """Check the inputs of a text model: give whether a rule is broken, its key, and what it says."""
+    names = [tensor.name for tensor in tensors]
+    fills = f"a tokenizer fills {', '.join(FILLED)}"
+    return [
+        (not set(names) <= set(FILLED), "input.name", f"{fills}, and the names are {', '.join(names)}"),
+        ("input_ids" not in names, "input.name", f"{fills}, and there is no input_ids"),
+        (any(tensor.shape != (-1,) for tensor in tensors), "input.shape", "is [-1] for tokens"),
+        (
+            not {tensor.dtype for tensor in tensors} <= {"int32", "int64"},
+            "input.dtype",
+            "is int64 or int32 for tokens",
+        ),
+        (any(tensor.range for tensor in tensors), "input.range", "is the tokenizer's to say; leave it out"),
+    ]
+
+
+def read_tokenizer(path: Path) -> tuple["Tokenizer", str]:
+    """Read a tokenizer's file; it neither cuts nor pads, whatever the file says.
+
+    Returns:
+        The tokenizer, and the SHA-256 of the file.
+
+    Raises:
+        TokenizerError: missing, altered, or no tokenizer; or the library is not installed.
+    """
+    digest = bound_digest(path, TokenizerError)
+    # Its own threads would take the cores that the models compute on.
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    try:
+        from tokenizers import Tokenizer
+    except ImportError as cause:
+        raise TokenizerError(
+            f"{path}: text takes the library tokenizers, which is not installed: pip install 'unsure[text]'"
+        ) from cause
+    try:
+        tokenizer = Tokenizer.from_str(path.read_text("utf-8"))
+    except Exception as cause:  # the library has no narrower error
+        raise TokenizerError(f"{path} is no file of the library tokenizers: {cause}") from cause
+    if not tokenizer.get_vocab_size():
+        raise TokenizerError(f"{path} has no tokens")
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer, digest
