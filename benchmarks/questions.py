@@ -174,7 +174,13 @@ def other_questions() -> Iterator[Question]:
 
 def answered(repository: Path) -> list[Question]:
     """Ask the good questions in this process, one by one, with the plain loop as the plan."""
-    settings = Settings(repository=repository, plan="loop", precision="float32", compile_after_seconds=0)
+    settings = Settings(
+        repository=repository,
+        plan="loop",
+        precision="float32",
+        compile_after_seconds=0,
+        review_url="off",
+    )
     with TestClient(build(settings)) as client:
         while client.get("/v2/health/ready").status_code != 200:
             pass

@@ -61,7 +61,7 @@ def unsure(*options: str) -> Server:
     def command(_endpoint: str, folder: Path) -> list[str]:
         repository = _repository(folder)
         own = [str(Path(sys.executable).with_name("unsure")), "serve", "--repository", str(repository)]
-        return [*own, "--factories", "works", "--port", str(UNSURE_PORT), *options]
+        return [*own, "--factories", "works", "--port", str(UNSURE_PORT), "--review-url", "off", *options]
 
     base = f"http://127.0.0.1:{UNSURE_PORT}"
     return Server(

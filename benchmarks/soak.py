@@ -56,6 +56,7 @@ class Server:
             "REPOSITORY": repository,
             "PORT": self.port,
             "PRECISION": "float32",
+            "REVIEW_URL": "off",
             "COMPILE_AFTER_SECONDS": compile_after_seconds,
         }
         environment = {name: value for name, value in os.environ.items() if not name.startswith("UNSURE_")}

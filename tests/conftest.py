@@ -32,14 +32,13 @@ def repository(tmp_path: Path) -> Repository:
 def serve(repository: Repository) -> Iterator[Serve]:
     """Start servers over the repository, in this process; they are stopped when the test ends.
 
-    A pinned plan is verified but not measured, which takes a second a model.
+    A pinned plan is verified but not measured, which takes a second a model. There is no review queue.
     """
     with ExitStack() as stack:
 
         def start(*, wait: bool = True, **given: Any) -> TestClient:
             usual = {"repository": repository.path, "factories": "networks", "plan": "vmap"}
-            reviews = {"review_url": f"sqlite:///{repository.path.parent}/reviews.db"}
-            settings = Settings(**usual | reviews | given)
+            settings = Settings(**usual | {"review_url": "off"} | given)
             client = stack.enter_context(TestClient(build(settings), raise_server_exceptions=False))
             if wait:
                 wait_until_ready(client)

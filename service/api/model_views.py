@@ -122,6 +122,7 @@ class CalibrationView(Struct):
     rows_needed: int | None
     samples: int | Exact
     seed: int
+    temperature: float
     interval_level: float | None
     scores: list[ScoreFigures]
     histogram: ScoreHistogram
@@ -143,7 +144,7 @@ class ModelReply(Struct):
     plan: PlanView | None
     device: str
     weights_sha256: str
-    tokenizer_sha256: str | None
+    files_sha256: dict[str, str]
     sites: list[SiteLine]
 
 
@@ -214,7 +215,7 @@ def model_reply(entry: Entry, model: ServedModel) -> ModelReply:
         plan=_plan_view(model),
         device=str(engine.device),
         weights_sha256=model.weights_sha256,
-        tokenizer_sha256=model.tokenizer_sha256,
+        files_sha256=model.files_sha256,
         sites=[SiteLine(site.path, site.kind, site.rate, site.sampled) for site in engine.report.sites],
     )
 
@@ -258,6 +259,7 @@ def _calibration_view(calibration: Calibration | None) -> CalibrationView | None
         rows_needed=found.rows_needed,
         samples=calibration.draws.samples,
         seed=calibration.draws.seed,
+        temperature=calibration.temperature,
         interval_level=None if conformal is None else conformal.level,
         scores=list(calibration.scores),
         histogram=calibration.histogram,

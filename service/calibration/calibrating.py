@@ -38,6 +38,7 @@ class Asked:
         confidence: of a selective risk.
         measure: the score; None for the best.
         level: of sets or intervals.
+        temperature: whether probabilities are to be scaled.
     """
 
     contract: Contract
@@ -45,6 +46,7 @@ class Asked:
     confidence: float
     measure: str | None = None
     level: float = 0.95
+    temperature: bool = False
 
 
 @dataclass(frozen=True)

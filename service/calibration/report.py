@@ -125,6 +125,7 @@ def _listed(made: Made) -> Iterable[tuple[str, str]]:
     if calibration.conformal is not None:
         kind = "intervals" if promise.tolerance is not None else "sets"
         yield f"conformal {kind}", f"level {percent(calibration.conformal.level)}"
+    yield "temperature", f"{calibration.temperature:.4g}"
     yield "samples", str(draws.samples)
     yield "seed", str(draws.seed)
     yield "sites", ", ".join(calibration.setting.sites)

@@ -53,6 +53,10 @@ def made_in_words(made: Made) -> str:
         *_measured(calibration),
         f"Scores by AUGRC on the {choosing} rows, lower is better:\n{_table(outcome)}",
     ]
+    if calibration.temperature != 1:
+        paragraphs.append(
+            f"The logits of samples are divided by {calibration.temperature:.4g} before the softmax."
+        )
     if made.labelled.repeated:
         paragraphs.append(
             f"{made.labelled.repeated} rows are the same as others: rows that are copies of each other make "

@@ -85,8 +85,7 @@ def _refutes(errors: int, rows: int, share: float, confidence: float) -> bool:
 def log_beta_above(first: int, second: int, share: float) -> float:
     """Compute ln ∫_share^1 q^(first - 1) (1 - q)^(second - 1) dq, for whole numbers.
 
-    A tail of a beta distribution is one of a binomial: P(q > share) = P(Bin(first + second - 1, share) < first)
-    is what the integral is of the whole.
+    Of the whole integral it is the share P(q > share) = P(Bin(first + second - 1, share) < first).
     """
     whole = lgamma(first) + lgamma(second) - lgamma(first + second)
     return whole + _log_at_most(first - 1, first + second - 1, share)

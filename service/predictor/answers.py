@@ -157,8 +157,8 @@ class UncertaintyAnswer:
         flags: one a row.
         sampled: what the samples gave.
         whole: what the whole network predicts, where that was asked.
-        reviewed: which rows are in the review queue.
         conformal: of what sets or intervals are made, where rows like these were calibrated.
+        reviewed: which rows are in the review queue.
     """
 
     identity: Identity
@@ -168,8 +168,8 @@ class UncertaintyAnswer:
     flags: list[Flag]
     sampled: Sampled
     whole: ClassPrediction | ValuePrediction | None = None
-    reviewed: Reviewed = field(default_factory=Reviewed)
     conformal: Conformal | None = None
+    reviewed: Reviewed = field(default_factory=Reviewed)
 
     @property
     def low_confidence(self) -> NDArray[np.bool_]:

@@ -20,7 +20,7 @@ _BELOW_EVERY_SCORE = -1.0
 
 _PARTS = {
     "weights_sha256": "the weights are others",
-    "entry_sha256": "model.toml says something else of source, input or output, or the tokenizer is another",
+    "entry_sha256": "source, input or output of model.toml, or a file beside the weights, is another",
     "sites": "other sites are sampled",
     "precision": "the server runs in another precision",
 }
@@ -42,6 +42,11 @@ class Certificate:
     def conformal(self) -> Conformal | None:
         """Of what sets or intervals are made, of requests that depart in nothing."""
         return None if self.calibration is None else self.calibration.conformal
+
+    @property
+    def temperature(self) -> float:
+        """What the logits of samples are divided by."""
+        return 1.0 if self.calibration is None else self.calibration.temperature
 
     def departures(self, rounds: Rounds | Exact, seed: int) -> tuple[str, ...]:
         """Say where a request leaves what was calibrated; nothing without a calibration."""
@@ -92,8 +97,9 @@ def entry_sha256(read: ReadModel) -> str:
     """Hash what an entry says of how outputs come about, its weights aside."""
     manifest = read.manifest
     parts: list[Any] = [manifest.task, manifest.source, manifest.input, manifest.output]
-    if manifest.tokenizer is not None:
-        parts += [manifest.tokenizer, read.tokenizer_sha256]
+    others = list(read.files_sha256.items())[1:]
+    if others:
+        parts += [manifest.tokenizer, others]
     return sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()
 
 

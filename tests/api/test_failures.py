@@ -471,6 +471,7 @@ def test_the_table_of_errors_is_complete_and_unambiguous() -> None:
         (403, "forbidden"),
         (404, "not_found"),
         (405, "method_not_allowed"),
+        (409, "conflict"),
         (413, "too_large"),
         (422, "no_dropout"),
         (429, "overloaded"),

@@ -82,7 +82,7 @@ def test_the_policy_decides_and_says_why(repository: Repository, serve: Serve) -
         assert [reason["code"] for reason in row["reasons"]] == ["score_above_threshold"] * row[
             "low_confidence"
         ]
-        assert (row["review_id"] is not None) is row["low_confidence"]
+        assert row["review_id"] is None
 
 
 @pytest.mark.parametrize(("threshold", "flagged"), [(-1, True), (10, False)])

@@ -21,6 +21,13 @@ BROKEN = "sqlite:////nowhere/reviews.db"
 
 
 @pytest.fixture
+def serve(serve: Serve, repository: Repository) -> Serve:
+    """Start servers with a queue."""
+    url = f"sqlite:///{repository.path.parent}/reviews.db"
+    return lambda **given: serve(**{"review_url": url} | given)
+
+
+@pytest.fixture
 def client(repository: Repository, serve: Serve) -> TestClient:
     repository.add(policy=FLAGGED)
     return serve()

@@ -225,6 +225,28 @@ def test_values_are_wrong_beyond_a_tolerance_and_get_calibrated_intervals(
     assert asked(client, samples=20)["results"][0]["interval"]["method"] == "normal_epistemic"
 
 
+def test_a_temperature_scales_samples_and_no_predictions(classifier: Repository, serve: Serve) -> None:
+    data = drawn(classifier)
+    client = serve()
+    body = {"inputs": data["inputs"][:50].tolist()}
+
+    def confidences(question: str) -> Any:
+        found = client.post(f"{PATH}/{question}", json=body).json()
+        return [row["confidence"] for row in found["results" if question == "uncertainty" else "predictions"]]
+
+    before, plain = confidences("uncertainty"), confidences("predict")
+    told = calibrate(classifier, data, "--temperature")
+    assert told.exit_code == 0, told.output
+    assert client.post("/v2/repository/models/small/load").status_code == 200
+    scale = client.get(PATH).json()["calibration"]["temperature"]
+    assert f"The logits of samples are divided by {scale:.4g} before the softmax." in told.stdout
+    assert scale < 0.9  # labels are the whole network's, which is surer than samples of it
+    assert np.mean(confidences("uncertainty")) > np.mean(before) + 0.01
+    assert confidences("predict") == plain
+    again = calibrate(classifier, data, "--temperature")
+    assert again.stdout == told.stdout  # and not scaled twice
+
+
 def test_joint_risk_has_no_confidence(classifier: Repository, serve: Serve) -> None:
     told = calibrate(classifier, drawn(classifier), "--contract", "joint_risk")
     assert "Of all rows at most 2 % are wrong and not flagged (on average); expect" in told.stdout

@@ -163,8 +163,8 @@ def test_an_answer_that_comes_in_drops_ends_with_the_time() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_reviews_are_gone_through_page_by_page(kind: str) -> None:
     pages = [
-        {"reviews": [REVIEW, REVIEW | {"id": "2"}], "cursor": "a b"},
-        {"reviews": [REVIEW], "cursor": None},
+        {"reviews": [REVIEW, REVIEW | {"id": "2"}], "next_cursor": "a b"},
+        {"reviews": [REVIEW], "next_cursor": None},
     ]
     server = Server(*(lambda _, page=page: httpx.Response(200, json=page) for page in pages))
     with client_before(kind, server) as client:

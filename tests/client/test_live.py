@@ -1,6 +1,8 @@
 """Both clients against a real server, over a real socket, and its answers as curl would have them."""
 
+import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +62,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         plan="vmap",
         max_body_bytes=BODY_BYTES,
         max_pending_samples=PENDING_SAMPLES,
+        deadline_seconds=120,  # a machine that is busy with other things is slow, and not wrong
     )
     with listening(build(settings)) as address, httpx.Client(base_url=f"http://{address}") as http:
         wait_until_ready(http)
@@ -68,12 +71,12 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(params=KINDS)
 def client(request: pytest.FixtureRequest, address: str) -> Iterator[Any]:
-    with client_of(request.param, address, timeout=60, retries=Retries(0)) as client:
+    with client_of(request.param, address, timeout=120, retries=Retries(0)) as client:
         yield client
 
 
 def curled(address: str, path: str, **body: Any) -> Any:
-    answer = httpx.post(f"{address}/v1/models/{path}", json={"inputs": ROWS.tolist()} | body, timeout=60)
+    answer = httpx.post(f"{address}/v1/models/{path}", json={"inputs": ROWS.tolist()} | body, timeout=120)
     return answer.raise_for_status().json()
 
 
@@ -109,8 +112,7 @@ def test_uncertainty_of_classes(client: Any, address: str) -> None:
     result = client.uncertainty("small", ROWS, **body, review=False)
     assert isinstance(result, ClassUncertainties)
     assert (result.seed, result.sampling) == (5, AdaptiveSamples(30, 30, told["samples"]["error"]))
-    reasons = tuple(told["policy"].pop("uncertified_reasons"))
-    assert vars(result.policy) == told["policy"] | {"uncertified_reasons": reasons}
+    assert json.loads(json.dumps(asdict(result.policy))) == told["policy"]
     rows = told["results"]
     apart = {"label", "reasons", "review_id", "sample_outputs", "quantiles"}
     assert_rows_are(result, rows, set(rows[0]) - apart)
@@ -151,7 +153,7 @@ def test_adaptive_samples_differ_by_row(client: Any) -> None:
 def test_many_requests_give_the_answer_of_one(address: str) -> None:
     whole = curled(address, "small/uncertainty", samples=30, seed=5)["results"]
     for kind in KINDS:
-        with client_of(kind, address, timeout=60, batching=Batching(rows=3)) as client:
+        with client_of(kind, address, timeout=120, batching=Batching(rows=3)) as client:
             result = client.uncertainty("small", ROWS, samples=30, seed=5, request_id="mine")
         assert result.request_ids == tuple(f"mine.{first}" for first in range(0, 20, 3))
         assert_rows_are(result, whole, {"mean", "variance", "score", "low_confidence", "samples"})
@@ -159,7 +161,7 @@ def test_many_requests_give_the_answer_of_one(address: str) -> None:
 
 def test_fresh_networks_are_the_same_in_all_requests_of_a_call(address: str) -> None:
     same = np.repeat(ROWS[:1], 4, axis=0)
-    with client_of("async", address, timeout=60, batching=Batching(rows=1)) as client:
+    with client_of("async", address, timeout=120, batching=Batching(rows=1)) as client:
         first, second = (client.uncertainty("small", same, samples=20, seed="fresh") for _ in range(2))
     for result in (first, second):
         np.testing.assert_allclose(result.mean, result.mean[:1].repeat(4, axis=0), rtol=1e-5)

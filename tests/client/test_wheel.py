@@ -74,7 +74,7 @@ def installed(wheel: Path) -> Path:
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     repository = Repository(tmp_path_factory.mktemp("tumours") / "repository")
     repository.add("breast-cancer", factory="linear", **TUMOURS)
-    settings = Settings(repository=repository.path, factories="networks", plan="vmap")
+    settings = Settings(repository=repository.path, factories="networks", plan="vmap", deadline_seconds=120)
     with listening(build(settings)) as address, httpx.Client(base_url=f"http://{address}") as http:
         wait_until_ready(http)
         yield address

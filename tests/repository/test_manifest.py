@@ -8,7 +8,8 @@ import pytest
 import tomlkit
 
 from service.errors import ManifestError
-from service.repository.manifest import Manifest, read_manifest
+from service.repository.manifest import Manifest
+from service.repository.manifest_file import read_manifest
 
 GOOD: dict[str, Any] = {
     "name": "digits",

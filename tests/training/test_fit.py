@@ -17,7 +17,8 @@ from models.training import entry
 from models.training.data import Rows, split
 from models.training.demos import DEMOS
 from models.training.entry import check_entry, write_version
-from models.training.fit import Epoch, Schedule, TrainingError, fit
+from models.training.fit import Schedule, TrainingError, fit
+from models.training.fitting import Epoch
 from models.training.objectives import OBJECTIVES, accuracy, normal_nll, r_squared
 from models.training.run import manifest_of
 from models.zoo import cnn, mlp

@@ -27,7 +27,7 @@ from unsure_client.errors import (
     UnexpectedAnswer,
     UnsureError,
 )
-from unsure_client.models import AdaptiveSamples, DropoutReport, Model, ModelLine, Policy
+from unsure_client.models import AdaptiveSamples, DropoutReport, Guarantee, Model, ModelLine, Policy
 from unsure_client.parts import Batching
 from unsure_client.predictions import ClassPredictions, Predictions, ValuePredictions
 from unsure_client.retries import Retries
@@ -55,6 +55,7 @@ __all__ = [
     "DeadlineExceeded",
     "DropoutReport",
     "Forbidden",
+    "Guarantee",
     "InvalidInput",
     "Model",
     "ModelChanged",

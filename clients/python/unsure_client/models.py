@@ -21,15 +21,24 @@ class AdaptiveSamples:
 
 
 @dataclass(frozen=True)
+class Guarantee:
+    """What is promised of the rows that are not flagged; `confidence` is None where it holds on average."""
+
+    contract: str
+    target_error: float
+    confidence: float | None = None
+
+
+@dataclass(frozen=True)
 class Policy:
-    """What decides which rows are flagged; where nothing is promised, `uncertified_reasons` say why."""
+    """What decides which rows are flagged; `uncertified_reasons` say why nothing is promised."""
 
     id: str
     measure: str
     threshold: float
     source: str
     certified: bool
-    guarantee: Mapping[str, Any] | None = None
+    guarantee: Guarantee | None = None
     uncertified_reasons: tuple[str, ...] = ()
 
 
@@ -45,7 +54,7 @@ class ModelLine:
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """One input. A length of -1 is any."""
+    """One input. A length of -1 is any; the dtype of texts is string, and each is a row."""
 
     name: str
     dtype: str
@@ -96,6 +105,7 @@ class Model:
     policy: Policy
     device: str = ""
     weights_sha256: str = ""
+    tokenizer_sha256: str | None = None
     sites: tuple[SiteLine, ...] = ()
     plan: Mapping[str, Any] | None = None
 

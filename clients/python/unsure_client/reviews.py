@@ -20,7 +20,10 @@ class Review:
         model: that flagged the row.
         version: of the model.
         score: of the row.
-        reviewer: who has claimed or resolved it.
+        request_id: of the request that the row came with.
+        row: its number within that request.
+        claim: whose it is for now, as the server says it; None for nobody's.
+        resolution: what was decided, as the server says it; None where nothing is.
         fields: all that the server says of it.
     """
 
@@ -29,7 +32,10 @@ class Review:
     model: str = ""
     version: str = ""
     score: float | None = None
-    reviewer: str | None = None
+    request_id: str = ""
+    row: int = 0
+    claim: Mapping[str, Any] | None = None
+    resolution: Mapping[str, Any] | None = None
     fields: Mapping[str, Any] | None = None
 
 
@@ -48,4 +54,4 @@ def read_review(given: Any) -> Review:
 
 def read_page(given: Any) -> ReviewPage:
     """Read a page of reviews."""
-    return ReviewPage(tuple(map(read_review, given["reviews"])), given.get("cursor") or None)
+    return ReviewPage(tuple(map(read_review, given["reviews"])), given["next_cursor"])
