@@ -8,7 +8,8 @@ import { table } from "./tables.js";
 /** Give the calibration of a model. */
 export function calibration({ name, calibration: found, policy }) {
   if (!found) return [none(name), ...doubts(policy)];
-  return [outcome(found), ...doubts(policy), facts(found), distribution(found), ...scores(found)].filter(Boolean);
+  const doubtful = found.threshold === null ? [] : doubts(policy);
+  return [outcome(found), ...doubtful, facts(found), distribution(found), ...scores(found)].filter(Boolean);
 }
 
 function none(name) {
