@@ -33,7 +33,7 @@ export function measureWords(measure) {
 
 /** Give the policy of a model in words. */
 export function policy({ policy: found, calibration }) {
-  return [calibration && calibration.threshold === null ? everyRow() : rule(found), promise(found)];
+  return calibration && calibration.threshold === null ? [everyRow()] : [rule(found), promise(found)];
 }
 
 function everyRow() {
