@@ -138,7 +138,7 @@ def _review_queue(settings: Settings) -> ReviewQueue | None:
     """Make the queue; its database need not answer yet, and may come back whenever it does."""
     if settings.review_url == NO_REVIEWS:
         return None
-    store = Store(Database(settings.review_url), settings.review_lease_seconds)
+    store = Store(Database(settings.review_url, settings.review_write_seconds), settings.review_lease_seconds)
     return ReviewQueue(store, settings.review_write_seconds)
 
 

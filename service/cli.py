@@ -14,6 +14,7 @@ from service.access.issue import issue, listed
 from service.access.keys import SCOPES, Scope
 from service.addition.options import addition_options
 from service.options import Finite, logged, told, with_settings
+from service.review_command import reviews
 from service.settings import Settings
 
 _LOADING = ("repository", "factories", "device", "plan", "precision", "log_level")
@@ -254,3 +255,6 @@ def list_keys(path: Path) -> None:
     with told():
         for line in listed(path):
             click.echo(line)
+
+
+main.add_command(reviews)

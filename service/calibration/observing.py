@@ -76,7 +76,7 @@ def observe(
 
 def fit_temperature(
     model: ServedModel, labelled: LabelledRows, rows: NDArray[np.int64], draws: Draws
-) -> float:
+) -> float | None:
     """Fit a classifier's temperature to samples of some rows, by their numbers; of many, to the first."""
     drawn: list[Array] = []
     truth: list[int] = []

@@ -56,11 +56,12 @@ def as_html(made: Made) -> str:
     """Give the page."""
     identity = made.model.identity
     title = f"Calibration of {identity.model}, version {identity.version}"
-    kept = made.calibration.found.threshold is not None
+    style = "promise" if made.calibration.found.threshold is not None else "promise none"
+    promise = escape(promise_in_words(made.calibration)).replace(" %", "&nbsp;%")
     body = [
         f"<h1>{escape(title)}</h1>",
         f'<p class="soft">{len(made.labelled.rows)} labelled rows of {escape(made.data.name)}</p>',
-        f'<p class="promise{"" if kept else " none"}">{escape(promise_in_words(made.calibration))}</p>',
+        f'<p class="{style}">{promise}</p>',
         '<div class="figures">',
         *map(_figure, pictures(made)),
         _scores(made),

@@ -9,6 +9,7 @@ from service.calibration.calibrating import Asked, Outcome, calibrated, split_ro
 from service.calibration.checks import check_model, check_rows
 from service.calibration.data import USUAL_FILE, LabelledRows, read_labelled
 from service.calibration.observing import Observed, Watch, fit_temperature, observe
+from service.certification.temperature import HIGHEST, LOWEST
 from service.errors import CalibrationError
 from service.predictor.served_model import ServedModel
 from service.repository.calibration import Calibration, Draws, Promise, write_calibration
@@ -75,7 +76,14 @@ def calibrate(settings: Settings, wish: Wish, watch: Watch) -> Made:
 
 def _temperature(model: ServedModel, labelled: LabelledRows, draws: Draws) -> float:
     model.temperature = 1.0  # an earlier calibration may have set another
-    return fit_temperature(model, labelled, split_rows(len(labelled.rows)).choosing, draws)
+    choosing = split_rows(len(labelled.rows)).choosing
+    found = fit_temperature(model, labelled, choosing, draws)
+    if found is None:
+        raise CalibrationError(
+            f"the {len(choosing)} rows that choose show no temperature from {LOWEST:g} to {HIGHEST:g}, as "
+            "where all of them are right; bring more rows, or leave out --temperature"
+        )
+    return found
 
 
 def _draws(manifest: Manifest) -> Draws:

@@ -30,7 +30,7 @@ def tempered(samples: Array, temperature: float) -> Array:
     return np.asarray(powers / powers.sum(-1, keepdims=True))
 
 
-def fitted_temperature(samples: Array, classes: NDArray[np.integer[Any]]) -> float:
+def fitted_temperature(samples: Array, classes: NDArray[np.integer[Any]]) -> float | None:
     """Find the temperature at which what happened is likeliest.
 
     Args:
@@ -38,7 +38,8 @@ def fitted_temperature(samples: Array, classes: NDArray[np.integer[Any]]) -> flo
         classes: what each row is, [rows].
 
     Returns:
-        `LOWEST` to `HIGHEST`.
+        Between `LOWEST` and `HIGHEST`; None where it is at either end: rows that are all right say no more
+        than "as sure as can be".
     """
 
     def cost(place: float) -> float:
@@ -46,7 +47,9 @@ def fitted_temperature(samples: Array, classes: NDArray[np.integer[Any]]) -> flo
 
     places = np.linspace(log(LOWEST), log(HIGHEST), _LOOKS)
     best = int(np.argmin([cost(place) for place in places]))
-    low, high = places[max(best - 1, 0)], places[min(best + 1, _LOOKS - 1)]
+    if best in (0, _LOOKS - 1):
+        return None
+    low, high = places[best - 1], places[best + 1]
     for _ in range(_HALVINGS):
         first, second = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
         low, high = (low, second) if cost(first) < cost(second) else (first, high)

@@ -12,6 +12,7 @@ from service.flagging.policy import Guarantee, Policy
 from service.predictor.answers import EXACT, Exact
 from service.repository.calibration import Calibration, Conformal, Setting, read_calibration
 from service.repository.folder import ReadModel
+from service.uncertainty.scores import Task, score_names
 from service.uncertainty.sequential import Rounds
 
 log = logging.getLogger("unsure")
@@ -61,18 +62,21 @@ class Certificate:
         return tuple(reasons)
 
 
-def certificate(read: ReadModel, configured: Policy, setting: Setting) -> Certificate:
+def certificate(read: ReadModel, configured: Policy, setting: Setting, width: int) -> Certificate:
     """Find out what is promised of a model.
 
     Args:
         read: the model.
         configured: its policy without a calibration.
         setting: how it is served.
+        width: how many probabilities or values it gives.
     """
     name = f"{read.manifest.name}/{read.version}"
     advice = f"unsure calibrate {read.manifest.name}"
     try:
         calibration = read_calibration(read.folder)
+        if calibration is not None:
+            _check(calibration, read.manifest.task, width)
     except CalibrationError as cause:
         log.warning("model %s is not certified: %s; `%s` makes another", name, cause, advice)
         return Certificate(configured.uncertified_by(("calibration.json cannot be read",)), None)
@@ -86,6 +90,19 @@ def certificate(read: ReadModel, configured: Policy, setting: Setting) -> Certif
         why = f"since the model was calibrated, {'; '.join(changed)}"
         return Certificate(configured.uncertified_by((why,)), None)
     return Certificate(_policy(configured, calibration), calibration)
+
+
+def _check(calibration: Calibration, task: Task, width: int) -> None:
+    """Refuse what an edited file could say, and no answer could be made with.
+
+    Raises:
+        CalibrationError: the text names the key.
+    """
+    if calibration.measure not in score_names(task):
+        raise CalibrationError(f"calibration.json: measure {calibration.measure!r} is no score of {task}")
+    quantiles = calibration.conformal.quantiles if calibration.conformal else None
+    if quantiles is not None and len(quantiles) != (1 if task == "classification" else width):
+        raise CalibrationError(f"calibration.json: conformal.quantiles are {len(quantiles)}")
 
 
 def differences(calibrated: Setting, present: Setting) -> list[str]:

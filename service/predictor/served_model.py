@@ -81,7 +81,7 @@ class ServedModel:
             tuple(site.name for site in self.engine.report.sites if site.sampled),
             execution.precision,
         )
-        self.certificate = certificate(read, configured, self.setting)
+        self.certificate = certificate(read, configured, self.setting, self.shown_width)
         self.policy = self.certificate.policy
         self.temperature = self.certificate.temperature
 

@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from service.errors import StartError, Unavailable
 
 log = logging.getLogger("unsure")
 
-_BUSY_SECONDS = 5.0  # that a process waits for another's transaction
+_LEAST_CONNECT_SECONDS = 2  # libpq takes less for 2
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATING = 7_235_013  # the number of PostgreSQL's advisory lock, by which one process migrates at a time
 _WRITES = "unsure_writes"
@@ -33,14 +34,15 @@ class Database:
 
     Args:
         url: of the database, as SQLAlchemy has it.
+        patience_seconds: how long a connection, a statement, or another's transaction is waited for.
 
     Raises:
         StartError: it is no such URL, or one of a database that would forget.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, patience_seconds: float = 5.0) -> None:
         self._url = _checked(url)
-        self._engine = _engine(self._url)
+        self._engine = _engine(self._url, patience_seconds)
         self._preparing = threading.Lock()
         self._prepared = False
 
@@ -68,6 +70,17 @@ class Database:
             self._prepare()
             with self._engine.execution_options(**{_WRITES: True}).begin() as connection:
                 yield connection
+
+    def check_is_there(self) -> None:
+        """Refuse a file that is not there, where making an empty one would hide a wrong name.
+
+        Raises:
+            StartError: it is not.
+        """
+        if self.dialect == "sqlite" and not Path(self._url.database or "").exists():
+            raise StartError(
+                f"there is no review queue at {self._url.database}; name its database with --url"
+            )
 
     def close(self) -> None:
         """Let go of all connections."""
@@ -118,11 +131,11 @@ def _checked(url: str) -> URL:
     return parsed
 
 
-def _engine(url: URL) -> Engine:
+def _engine(url: URL, patience_seconds: float) -> Engine:
     try:
         if url.get_backend_name() != "sqlite":
-            return create_engine(url, pool_pre_ping=True)
-        engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS})
+            return create_engine(url, pool_pre_ping=True, connect_args=_patience(url, patience_seconds))
+        engine = create_engine(url, connect_args={"timeout": patience_seconds})
     except (NoSuchModuleError, ModuleNotFoundError, ArgumentError) as cause:
         raise StartError(
             f"the driver {url.drivername} is not installed; for PostgreSQL: pip install 'unsure[postgresql]'"
@@ -130,6 +143,22 @@ def _engine(url: URL) -> Engine:
     event.listen(engine, "connect", _set_up)
     event.listen(engine, "begin", _begin)
     return engine
+
+
+def _patience(url: URL, seconds: float) -> dict[str, Any]:
+    """Tell libpq and the server when to give up; an option of the URL's own goes before."""
+    milliseconds = max(1, int(seconds * 1000))
+    options = " ".join((
+        f"-c statement_timeout={milliseconds}",
+        f"-c idle_in_transaction_session_timeout={milliseconds}",
+    ))  # fmt: skip
+    given = {
+        "connect_timeout": max(_LEAST_CONNECT_SECONDS, ceil(seconds)),
+        # A host that is gone without a word: nothing that was sent is confirmed.
+        "tcp_user_timeout": milliseconds,
+        "options": options,
+    }
+    return {name: value for name, value in given.items() if name not in url.query}
 
 
 def _set_up(connection: Any, _record: Any) -> None:

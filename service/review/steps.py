@@ -67,6 +67,23 @@ def resolved(item: Item, reviewer: str, verdict: Verdict, now: float) -> Item:
     return replace(item, resolution=resolution)
 
 
+def labelled(item: Item, reviewer: str, verdict: Verdict, now: float) -> Item:
+    """Give the item with a resolution from elsewhere; the same word said again changes nothing.
+
+    Raises:
+        Conflict: another has it, or it is resolved otherwise.
+        InvalidInput: the verdict is not of the model's kind.
+    """
+    done = item.resolution
+    if done is not None and (done.reviewer, done.label, done.value) == (
+        reviewer,
+        verdict.label,
+        verdict.value,
+    ):
+        return item
+    return resolved(claimed(item, reviewer, now, lease_seconds=1.0), reviewer, verdict, now)
+
+
 def _check_open(item: Item) -> None:
     if item.resolution is not None:
         raise Conflict(f"review {item.id} is resolved already, by {item.resolution.reviewer}")

@@ -1,21 +1,24 @@
 """The queue in its database. Every call blocks: none is for the thread of an event loop."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, case, func, select, update
+from sqlalchemy import Connection, Table, case, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from service.errors import NotFound
+from service.errors import Conflict, InvalidInput, NotFound
 from service.review.database import Database
 from service.review.identifiers import Identifiers, is_identifier
 from service.review.items import Item, Row
+from service.review.labels import Labelled, Problems
 from service.review.paging import Filter, Order, behind, cursor, ordering, standing
 from service.review.records import entering, item_of, standing_of
 from service.review.schema import ITEMS
-from service.review.steps import Verdict, claimed, released, resolved
+from service.review.steps import Verdict, claimed, labelled, released, resolved
 
+_INSERT: Mapping[str, Callable[[Table], Any]] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 _AT_ONCE = 500  # identifiers asked for in one statement
 
 
@@ -81,8 +84,7 @@ class Store:
         now = self.now
         records = [entering(self._identifiers.new(now), now, row) for row in rows]
         prints = [record["fingerprint"] for record in records]
-        kinds = {"postgresql": postgresql, "sqlite": sqlite}
-        added = kinds[self._database.dialect].insert(ITEMS).on_conflict_do_nothing(["fingerprint"])
+        added = _INSERT[self._database.dialect](ITEMS).on_conflict_do_nothing(index_elements=["fingerprint"])
         with self._database.writing() as connection:
             # In one order in all processes: two that wait for each other's rows would wait for ever.
             connection.execute(added, sorted(records, key=lambda record: record["fingerprint"]))
@@ -109,6 +111,34 @@ class Store:
     def resolve(self, identifier: str, reviewer: str, verdict: Verdict) -> Item:
         """Write down what a reviewer says; raises as `service.review.steps.resolved` does."""
         return self._step(identifier, lambda item, now: resolved(item, reviewer, verdict, now))
+
+    def resolve_all(
+        self,
+        labels: Sequence[Labelled],
+        check: Callable[[Item, Verdict], None] = lambda _item, _verdict: None,
+    ) -> int:
+        """Write down what reviewers say of many items, all or none.
+
+        Args:
+            labels: each of another item.
+            check: raises InvalidInput where a verdict cannot be.
+
+        Returns:
+            How many were not resolved so before.
+
+        Raises:
+            InvalidInput: the text names the lines that are wrong.
+        """
+        problems, changed = Problems(), 0
+        with self._database.writing() as connection:
+            # In one order in all processes: two that wait for each other's items would wait for ever.
+            for one in sorted(labels, key=lambda one: one.id):
+                try:
+                    changed += self._label(connection, one, check)
+                except (NotFound, Conflict, InvalidInput) as problem:
+                    problems.add(one.line, problem)
+            problems.check()
+        return changed
 
     def page(self, wanted: Filter, order: Order, limit: int, after: str | None = None) -> Page:
         """Give some items.
@@ -146,6 +176,14 @@ class Store:
         query = select(*versions, *counted).group_by(*versions).order_by(*versions)
         with self._database.reading() as connection:
             return [Tally(*found) for found in connection.execute(query)]
+
+    def _label(self, connection: Connection, one: Labelled, check: Callable[[Item, Verdict], None]) -> bool:
+        item = _found(connection, one.id, changing=True)
+        check(item, one.verdict)
+        changed = labelled(item, one.reviewer, one.verdict, self.now)
+        if changed is not item:
+            connection.execute(update(ITEMS).where(ITEMS.c.id == one.id).values(**standing_of(changed)))
+        return changed is not item
 
     def _step(self, identifier: str, step: Callable[[Item, float], Item]) -> Item:
         with self._database.writing() as connection:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import texts
 from errors_on_the_wire import assert_failed
 from jsonschema import Draft202012Validator
 from repositories import Repository
@@ -375,3 +376,15 @@ def test_there_need_be_no_queue(repository: Repository, serve: Serve, tmp_path: 
     for path in ("", "/stats", "/export", "/none"):
         assert_failed(client.get(f"/v1/reviews{path}"), 404, "not_found", "keeps no review queue")
     assert list(tmp_path.glob("reviews*")) == []
+
+
+@pytest.mark.parametrize("path", ["/v1/models/films/uncertainty", "/v2/models/films/infer"])
+def test_a_text_is_kept_as_a_string(repository: Repository, serve: Serve, path: str) -> None:
+    texts.add(repository, policy=FLAGGED)
+    client = serve(factories="texts")
+    films = ["a good film", "very very bad"]
+    tensor = {"name": "text", "datatype": "BYTES", "shape": [2], "data": films}
+    body = {"inputs": [tensor], "parameters": {"samples": 5}} if "infer" in path else {"inputs": films}
+    assert client.post(path, json=body).status_code == 200
+    reviews = [get(client, f"/{one['id']}") for one in get(client, order="oldest")["reviews"]]
+    assert [one["input"] for one in reviews] == films

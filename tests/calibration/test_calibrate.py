@@ -174,7 +174,7 @@ def test_where_nothing_can_be_certified_every_row_is_flagged(classifier: Reposit
     ("changes", "version", "reason"),
     [
         ({"sampling": {"samples": 10, "seed": 3, "sites": "head"}}, 1, "other sites are sampled"),
-        ({"output": {"labels": ["x", "y", "z"]}}, 1, "something else of source, input or output"),
+        ({"output": {"labels": ["x", "y", "z"]}}, 1, "source, input or output of model.toml"),
         ({"sampling": SAMPLING}, 2, "the weights are others"),
     ],
 )
@@ -204,6 +204,18 @@ def test_a_broken_calibration_stops_no_model(classifier: Repository, serve: Serv
     assert asked(serve())["policy"]["uncertified_reasons"] == ["calibration.json cannot be read"]
 
 
+@pytest.mark.parametrize(
+    "change", [{"measure": "standard_deviation"}, {"conformal": {"level": 0.9, "quantiles": []}}]
+)
+def test_an_edited_calibration_stops_no_answer(
+    classifier: Repository, serve: Serve, change: dict[str, Any]
+) -> None:
+    assert calibrate(classifier, drawn(classifier), "--target-error", "0.15").exit_code == 0
+    path = classifier.path / "small" / "1" / "calibration.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    assert asked(serve())["policy"]["uncertified_reasons"] == ["calibration.json cannot be read"]
+
+
 def test_values_are_wrong_beyond_a_tolerance_and_get_calibrated_intervals(
     repository: Repository, serve: Serve
 ) -> None:
@@ -226,25 +238,31 @@ def test_values_are_wrong_beyond_a_tolerance_and_get_calibrated_intervals(
 
 
 def test_a_temperature_scales_samples_and_no_predictions(classifier: Repository, serve: Serve) -> None:
-    data = drawn(classifier)
-    client = serve()
-    body = {"inputs": data["inputs"][:50].tolist()}
+    data, client = drawn(classifier), serve()
+    body = {"inputs": data["inputs"].tolist()}
 
-    def confidences(question: str) -> Any:
-        found = client.post(f"{PATH}/{question}", json=body).json()
-        return [row["confidence"] for row in found["results" if question == "uncertainty" else "predictions"]]
+    def probabilities(question: str, field: str, rows: str) -> Any:
+        found = client.post(f"{PATH}/{question}", json=body).json()[rows]
+        return np.array([row[field] for row in found])
 
-    before, plain = confidences("uncertainty"), confidences("predict")
+    before = probabilities("uncertainty", "mean", "results")
+    plain = probabilities("predict", "probabilities", "predictions")
+    flat = before**0.8 / (before**0.8).sum(-1, keepdims=True)  # the truth is less sure than the model
+    data["targets"] = (flat.cumsum(-1) < np.random.default_rng(6).random((ROWS, 1))).sum(-1)
     told = calibrate(classifier, data, "--temperature")
     assert told.exit_code == 0, told.output
     assert client.post("/v2/repository/models/small/load").status_code == 200
     scale = client.get(PATH).json()["calibration"]["temperature"]
     assert f"The logits of samples are divided by {scale:.4g} before the softmax." in told.stdout
-    assert scale < 0.9  # labels are the whole network's, which is surer than samples of it
-    assert np.mean(confidences("uncertainty")) > np.mean(before) + 0.01
-    assert confidences("predict") == plain
-    again = calibrate(classifier, data, "--temperature")
-    assert again.stdout == told.stdout  # and not scaled twice
+    assert scale > 1.2
+    assert probabilities("uncertainty", "confidence", "results").mean() < before.max(-1).mean() - 0.01
+    assert np.array_equal(probabilities("predict", "probabilities", "predictions"), plain)
+    assert calibrate(classifier, data, "--temperature").stdout == told.stdout  # and not scaled twice
+
+
+def test_rows_that_show_no_temperature_are_refused(classifier: Repository) -> None:
+    told = calibrate(classifier, drawn(classifier), "--temperature")
+    assert "leave out --temperature" in told.stderr
 
 
 def test_joint_risk_has_no_confidence(classifier: Repository, serve: Serve) -> None:
@@ -265,7 +283,7 @@ def test_the_report_stands_alone(classifier: Repository) -> None:
         assert title in page
     for outside in ("http", "<script", "url(", "@import", "src="):
         assert outside not in page
-    assert "Of the rows not flagged at most 15 % are wrong (95 % confidence)" in page
+    assert "Of the rows not flagged at most 15&nbsp;% are wrong (95&nbsp;% confidence)" in page
 
 
 def test_a_table_gives_what_an_archive_gives(classifier: Repository) -> None:
@@ -285,6 +303,23 @@ def test_a_table_gives_what_an_archive_gives(classifier: Repository) -> None:
     assert archive is not None
     assert again is not None
     assert (again.found, again.scores, again.conformal) == (archive.found, archive.scores, archive.conformal)
+
+
+def test_parquet_gives_what_an_archive_gives(classifier: Repository) -> None:
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    data = drawn(classifier)
+    calibrate(classifier, data)
+    folder = classifier.path / "small" / "1"
+    archive = read_calibration(folder)
+    path = classifier.path.parent / "heldout.parquet"
+    columns = {f"f{number}": data["inputs"][:, number] for number in range(6)}
+    parquet.write_table(pyarrow.table(columns | {"label": [LABELS[one] for one in data["targets"]]}), path)
+    told = calibrate(classifier, path)
+    assert told.exit_code == 0, told.output
+    again = read_calibration(folder)
+    assert archive is not None
+    assert again is not None
+    assert (again.found, again.conformal) == (archive.found, archive.conformal)
 
 
 def _without(data: dict[str, Any], name: str) -> dict[str, Any]:

@@ -22,6 +22,13 @@ def test_the_temperature_of_made_up_labels_is_found(truth: float) -> None:
     assert at_best <= negative_log_likelihood(mean, classes)
 
 
+def test_rows_that_are_all_right_show_no_temperature() -> None:
+    """The likelihood rises without end as the temperature falls."""
+    samples = np.tile([[0.9, 0.1], [0.2, 0.8]], (4, 1, 1))
+    assert fitted_temperature(samples, np.array([0, 1])) is None
+    assert fitted_temperature(samples, np.array([1, 0])) is None
+
+
 @pytest.mark.parametrize("logits", [True, False])
 def test_serving_scales_as_fitting_does(logits: bool) -> None:
     given = torch.randn(5, 4, 3).double()

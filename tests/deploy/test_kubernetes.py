@@ -204,6 +204,13 @@ def test_keys_come_from_a_secret_whose_folder_is_mounted(name: str) -> None:
     assert f"kubectl create secret generic {secret} --from-file={path.name}=keys/{path.name}" in PAGE
 
 
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_there_is_no_queue_where_none_could_be_written(name: str) -> None:
+    assert environment(CONTAINERS[name])["UNSURE_REVIEW_URL"] == "off"
+    assert CONTAINERS[name]["securityContext"]["readOnlyRootFilesystem"]
+    assert "/reviews" not in {one["mountPath"] for one in CONTAINERS[name]["volumeMounts"]}
+
+
 def test_models_are_where_the_server_looks() -> None:
     mounts = {one["name"]: one for one in CONTAINERS["kubernetes"]["volumeMounts"]}
     assert f"UNSURE_REPOSITORY={mounts['models']['mountPath']}" in DOCKERFILE

@@ -1,8 +1,9 @@
-"""A store in a database of its own."""
+"""A store in a database of its own, of each kind."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
+import postgres
 import pytest
 from reviewed import Clock
 
@@ -17,9 +18,18 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture
-def database_url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/reviews.db"
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[postgres.Cluster]:
+    with postgres.cluster() as own:
+        yield own
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/reviews.db"
+    own: postgres.Cluster = request.getfixturevalue("cluster")
+    return own.empty()
 
 
 @pytest.fixture

@@ -204,6 +204,7 @@ def test_a_database_of_a_later_program_is_left_alone(store: Store, database_url:
     old.close()
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_sqlite_waits_for_the_disk_and_keeps_a_log_ahead(
     store: Store, database: Database, tmp_path: Path
 ) -> None:
