@@ -1,12 +1,19 @@
 """The page in a real browser: what a reviewer sees and does."""
 
+from pathlib import Path
 from typing import Any
 
 import httpx
+import networks
+import numpy as np
 import pytest
 import texts
+import torch
 from browsers import ENTER, ESCAPE, Open, Tab
+from click.testing import CliRunner
 from repositories import Repository
+
+from service.cli import main
 
 FLAG_ALL = {"measure": "predictive_entropy", "threshold": -1}
 ROW = [0.5, -1.0, 2.0, 0.0, 1.5, -0.5]
@@ -73,6 +80,9 @@ def test_a_flagged_row_is_claimed_labelled_and_resolved_by_keys_alone(
     tab.reads("0", "[data-figure=Queue] dd")
     tab.reads("100\u00a0%", "[data-figure=Agreement] dd")
     tab.reads("100\u00a0%", "[data-figure='Flag rate'] dd")
+    tab.press("g", "m")
+    tab.reads("Rows sampled", "thead")
+    assert tab.texts("tbody td.figure") == ["1", "100\u00a0%", "0", "100\u00a0%"]
 
 
 def test_an_image_is_drawn_as_its_pixels(repository: Repository, open_page: Open) -> None:
@@ -254,6 +264,41 @@ def test_a_server_that_is_gone_is_told_in_words(open_page: Open) -> None:
     tab.cut_off(offline=False)
     tab.press("g", "q")
     tab.reads("Review queue", "main h1")
+
+
+def test_a_calibration_is_told_in_words_and_drawn(
+    repository: Repository, open_page: Open, tmp_path: Path
+) -> None:
+    """Rows are labelled as the whole network does, so that only doubtful ones are wrong."""
+    torch.manual_seed(1)
+    network = networks.mlp().eval()
+    for parameter in network.parameters():
+        parameter.requires_grad_(False).mul_(4 if parameter.dim() > 1 else 0)
+    repository.add("sure", network=network, sampling={"samples": 10, "seed": 3})
+    repository.add("unmeasured")
+    inputs = torch.randn(400, 6)
+    np.savez(tmp_path / "rows.npz", inputs=inputs.numpy(), targets=network(inputs).argmax(1).numpy())
+    where = ["--repository", str(repository.path), "--factories", "networks", "--plan", "vmap"]
+    asked = ["calibrate", "sure", "--data", str(tmp_path / "rows.npz"), *where, "--target-error"]
+    told = CliRunner().invoke(main, [*asked, "0.3"])
+    assert told.exit_code == 0, told.output
+    tab = open_page("#/models/sure")
+    shown = httpx.get(f"http://{tab.address}/v1/models/sure").json()["calibration"]
+    assert "Of the rows that are not flagged, at most 30\u00a0% are wrong" in tab.text()
+    assert f"On {shown['rows']} labelled rows {percent(shown['flagged_share'])} were flagged" in tab.text()
+    assert len(tab.texts(".curve path")) == 2
+    counts = [str(count) for count in shown["histogram"]["counts"]]
+    tab.find("details summary").click()
+    assert tab.texts("[aria-label='Scores of the rows'] td:nth-child(2)") == counts
+    assert len(tab.texts("[aria-label=Measures] tbody tr")) == len(shown["scores"]) > 1
+    assert CliRunner().invoke(main, [*asked, "0.001"]).exit_code == 0
+    httpx.post(f"http://{tab.address}/v2/repository/models/sure/load").raise_for_status()
+    tab.open("#/models/sure")
+    assert "Every row is flagged" in tab.text()
+    assert "No threshold keeps 0.1\u00a0% on" in tab.text()
+    tab.open("#/models/unmeasured")
+    assert "This version is not calibrated" in tab.text()
+    assert "not certified" in tab.text()
 
 
 def test_models_are_described(repository: Repository, open_page: Open) -> None:

@@ -6,19 +6,14 @@ import { measureName } from "./policy.js";
 import { table } from "./tables.js";
 
 /** Give the calibration of a model. */
-export function calibration({ name, calibration: found, policy }) {
-  if (!found) return [none(name), ...doubts(policy)];
-  return [outcome(found), ...doubts(policy), facts(found), distribution(found), ...scores(found)].filter(Boolean);
+export function calibration({ calibration: found, policy }) {
+  if (!found) return [none(), ...doubts(policy)];
+  const doubtful = found.threshold === null ? [] : doubts(policy);
+  return [outcome(found), ...doubtful, facts(found), distribution(found), ...scores(found)].filter(Boolean);
 }
 
-function none(name) {
-  return element(
-    "p",
-    { class: "empty" },
-    "This version is not calibrated: nobody has measured how often its answers are wrong. ",
-    element("code", {}, `unsure calibrate ${name}`),
-    " does, with labelled rows that it has not learnt from.",
-  );
+function none() {
+  return element("p", { class: "empty" }, "This version is not calibrated: nobody has measured how often its answers are wrong.");
 }
 
 function doubts({ uncertified_reasons: reasons = [] }) {

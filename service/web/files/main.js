@@ -14,11 +14,13 @@ const SIGN_IN = "#/sign-in";
 const HOME = "#/reviews";
 let destination = HOME;
 
+const page = { go: (where) => router.go(where), refresh: () => router.show(), moved: () => figures.refresh() };
+const list = models(page);
 const router = new Router(
   document.getElementById("main"),
   {
-    reviews: reviews({ go: (where) => router.go(where), refresh: () => router.show(), moved: () => figures.refresh() }),
-    models: (parts, ...rest) => (parts.length ? model(parts, ...rest) : models(parts, ...rest)),
+    reviews: reviews(page),
+    models: (parts, ...rest) => (parts.length ? model(parts, ...rest) : list(parts, ...rest)),
     "sign-in": signIn(entered),
   },
   refused,

@@ -14,8 +14,22 @@ const STATES = {
   unavailable: ["bad", "not available"],
 };
 
-/** Make the view. */
-export async function models(parts, values, signal) {
+const LOADING_MS = 2000;
+
+/**
+ * Make the view; while a model loads it is made anew every few seconds.
+ *
+ * @param page shows this address anew: `{refresh}`.
+ */
+export function models(page) {
+  return async (_parts, _values, signal) => {
+    const view = await made(signal);
+    if (view.loading) setTimeout(() => signal.aborted || page.refresh(), LOADING_MS);
+    return view;
+  };
+}
+
+async function made(signal) {
   const [{ models: found }, reasons, rows, reviews] = await Promise.all([
     ask("v1/models", { signal }),
     unavailable(signal),
@@ -25,6 +39,7 @@ export async function models(parts, values, signal) {
   return {
     title: "Models",
     room: "models",
+    loading: found.some((one) => one.state === "loading"),
     content: [element("h1", {}, "Models"), found.length ? listed(found, reasons, rows, byModel(reviews.versions)) : none()],
   };
 }

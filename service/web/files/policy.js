@@ -32,22 +32,27 @@ export function measureWords(measure) {
 }
 
 /** Give the policy of a model in words. */
-export function policy({ policy: found }) {
+export function policy({ policy: found, calibration }) {
+  return calibration && calibration.threshold === null ? [everyRow()] : [rule(found), promise(found)];
+}
+
+function everyRow() {
+  return element("p", {}, element("strong", {}, "Every row is flagged"), ": no threshold keeps what was asked for, on the rows that there were.");
+}
+
+function rule(found) {
   const words = measureWords(found.measure);
-  return [
-    element(
-      "p",
-      {},
-      "A row is flagged where its ",
-      element("strong", {}, measureName(found.measure)),
-      words ? ` (${words})` : "",
-      " is above ",
-      element("strong", {}, number(found.threshold, 4)),
-      ". ",
-      SOURCES[found.source] ?? "",
-    ),
-    promise(found),
-  ];
+  return element(
+    "p",
+    {},
+    "A row is flagged where its ",
+    element("strong", {}, measureName(found.measure)),
+    words ? ` (${words})` : "",
+    " is above ",
+    element("strong", {}, number(found.threshold, 4)),
+    ". ",
+    SOURCES[found.source] ?? "",
+  );
 }
 
 function promise({ certified, guarantee }) {
