@@ -17,7 +17,9 @@ print(*project['dependencies'], sep='\n')" > dependencies.txt \
 COPY README.md LICENSE ./
 COPY service service
 COPY models models
-RUN /opt/unsure/bin/pip install --constraint constraints.txt .
+# What only some need, such as --build-arg EXTRAS=text,postgresql.
+ARG EXTRAS
+RUN /opt/unsure/bin/pip install --constraint constraints.txt ".${EXTRAS:+[$EXTRAS]}"
 
 
 FROM python:3.11-slim-bookworm

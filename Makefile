@@ -4,10 +4,13 @@ export UNSURE_REPOSITORY ?= model_repository
 BIN := .venv/bin
 RIVALS := benchmarks/.rivals
 SERVERS := benchmarks/.servers
+MONITOR_SCHEMAS := @kubernetes-models/prometheus-operator@6.0.0
+# Its models say what a ServingRuntime may hold. The rest of it asks for a server's requirements, which nobody needs.
+KSERVE := kserve==0.21.0
 MARKER = $(UNSURE_REPOSITORY)/.training-demos
 
 .DEFAULT_GOAL := help
-.PHONY: help serve train-demos test check format reference bench-engine bench-rivals bench-serving bench-adaptive soak clean
+.PHONY: help serve train-demos test check format reference bench-engine bench-rivals bench-serving bench-adaptive reproduce schemas soak clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -34,6 +37,7 @@ check: .venv/installed ## style, types and walls; changes no file
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@cd clients/python && $(CURDIR)/$(BIN)/lint-imports
 
 format: .venv/installed ## rewrite files in the house's style
 	@$(BIN)/ruff format .
@@ -54,11 +58,20 @@ bench-serving: .venv/installed $(SERVERS)/installed ## measure the server under 
 bench-adaptive: .venv/installed ## measure how many samples adaptive sampling takes
 	@$(BIN)/python benchmarks/adaptive.py
 
+reproduce: .venv/installed ## published figures again; those of the UCI sets with DATA=folder
+	@if [ -n "$(DATA)" ]; then $(BIN)/python benchmarks/reproduce.py uci --data "$(DATA)"; else \
+		echo "the UCI sets are left out: DATA=folder names a folder of them, see benchmarks/README.md" >&2; fi
+	@$(BIN)/python benchmarks/reproduce.py weight-scaling
+	@$(BIN)/python benchmarks/reproduce.py architectures
+
+schemas: ## fetch what the tests of deploy/kubernetes ask of Prometheus's operator; needs npm
+	@npm install --silent --no-fund --no-audit --prefix .schemas $(MONITOR_SCHEMAS)
+
 soak: .venv/installed ## half an hour of mixed load: memory, files, threads, and every answer compared
 	@$(BIN)/python benchmarks/soak.py
 
 clean: ## remove the environment and every cache; models stay
-	rm -rf .venv $(RIVALS) $(SERVERS) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv $(RIVALS) $(SERVERS) .schemas .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -66,6 +79,7 @@ clean: ## remove the environment and every cache; models stay
 	@$(PYTHON) -m venv .venv
 	@echo "installing into .venv: the first time takes a minute or two" >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(KSERVE)
 	@touch $@
 
 # baal asks for Jupyter, which sampling does not need: it comes without its requirements.

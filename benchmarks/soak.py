@@ -19,9 +19,9 @@ from pathlib import Path
 from time import monotonic
 
 import numpy as np
-from clients import CLIENTS, Client, Load, Seen  # the folder of a script is on its path
 from measuring import machine, progress
 from questions import MODELS, Question, answered
+from soak_clients import CLIENTS, Client, Load, Seen  # the folder of a script is on its path
 
 WARMING_SHARE = 1 / 3  # of the time: caches fill, plans and pools settle
 INTERVAL_SECONDS = 0.25

@@ -1,10 +1,9 @@
 """The command `unsure`. Data goes to stdout, logs to stderr."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from importlib.metadata import entry_points
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,13 @@ import click
 from service import __version__
 from service.access.issue import issue, listed
 from service.access.keys import SCOPES, Scope
-from service.logs import start_logging
+from service.addition.options import addition_options
+from service.options import Finite, logged, told, with_settings
 from service.review_command import reviews
-from service.settings import Setting, Settings, settings_table
-from service.told import told
+from service.settings import Settings
 
+_LOADING = ("repository", "factories", "device", "plan", "precision", "log_level")
+"""The settings of what loads a model."""
 _COMMANDS = "unsure.commands"  # the entry-point group by which other packages add commands
 
 
@@ -36,65 +37,10 @@ class Commands(click.Group):
         return super().get_command(ctx, cmd_name)
 
 
-def _option(setting: Setting) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    return click.option(
-        setting.option,
-        setting.name,
-        type=_type(setting),
-        is_flag=setting.is_flag,
-        default=setting.default,
-        envvar=setting.variable,
-        show_default=True,
-        show_envvar=True,
-        help=setting.described.text,
-    )
-
-
-class _Finite(click.FloatRange):
-    """A number within bounds; NaN is within none, and would pass every comparison."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Read a number."""
-        number = super().convert(value, param, ctx)
-        if not isfinite(number):
-            self.fail(f"{value} is not a finite number", param, ctx)
-        return number
-
-
-def _type(setting: Setting) -> click.ParamType[Any]:
-    if setting.described.choices:
-        return click.Choice(setting.described.choices, case_sensitive=False)
-    if setting.is_flag:
-        return click.BOOL
-    if setting.kind is Path:
-        return click.Path(path_type=Path)
-    if setting.kind is int:
-        return click.IntRange(_whole(setting.described.minimum), _whole(setting.described.maximum))
-    if setting.kind is float:
-        return _Finite(setting.described.minimum, setting.described.maximum)
-    return click.STRING
-
-
-def _whole(bound: float | None) -> int | None:
-    return None if bound is None else int(bound)
-
-
 @click.group(cls=Commands)
 @click.version_option(__version__, prog_name="unsure")
 def main() -> None:
     """The inference server that knows when its models don't know."""
-
-
-def with_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command one option for each of these settings; for all, if none is named."""
-
-    def decorated(command: Callable[..., None]) -> Callable[..., None]:
-        for setting in reversed(settings_table()):
-            if not names or setting.name in names:
-                command = _option(setting)(command)
-        return command
-
-    return decorated
 
 
 @main.command(epilog="Example: unsure serve --repository model_repository --port 9000")
@@ -106,7 +52,7 @@ def serve(**given: Any) -> None:
     """
     from service import server  # torch takes seconds to import, and --help must not wait for it
 
-    settings = _logging(Settings(**given))
+    settings = logged(Settings(**given))
     with told():
         server.serve(settings)
 
@@ -115,7 +61,7 @@ def serve(**given: Any) -> None:
 @click.argument("model")
 @click.option("--version", type=click.IntRange(1), help="Which version; the highest if left out.")
 @click.option("--json", "json_", is_flag=True, help="Print what GET /v1/models/MODEL/dropout answers.")
-@with_settings("repository", "factories", "device", "plan", "precision", "log_level")
+@with_settings(*_LOADING)
 def inspect(model: str, version: int | None, json_: bool, **given: Any) -> None:
     """Report the dropout of a model, and how its samples run.
 
@@ -123,10 +69,46 @@ def inspect(model: str, version: int | None, json_: bool, **given: Any) -> None:
     """
     from service import inspection  # as above
 
-    settings = _logging(Settings(**given))
+    settings = logged(Settings(**given))
     with told():
         served = inspection.load(settings, model, version)
         click.echo(inspection.as_json(served) if json_ else inspection.as_text(served))
+
+
+@main.command(
+    epilog="Example: unsure add iris --factory my_package.networks:build --arguments '{\"hidden\": 64}' "
+    "--weights iris.safetensors --input flower:float32:4 --task classification --labels a,b,c"
+)
+@click.argument("name")
+@addition_options
+@with_settings(*_LOADING)
+def add(name: str, **given: Any) -> None:
+    """Add a version of a model to the repository.
+
+    NAME is the model's. It is copied, loaded and checked as the server does, its plans are measured, its
+    dropout is reported, and a row is tried; only then it is there. A version is never overwritten. Of a model
+    that is there, the next version takes --weights or --huggingface alone: model.toml says the rest.
+    """
+    from service import app, inspection  # as above
+    from service.addition.staging import added
+    from service.addition.trial import tried
+    from service.addition.wanted import wanted
+
+    settings = logged(Settings(**{setting: given.pop(setting) for setting in _LOADING}))
+    sample = given.pop("sample")
+    with (
+        told(),
+        added(
+            settings.repository, wanted(name, **given), settings.allowed_factories, app.execution(settings)
+        ) as model,
+    ):
+        click.echo(inspection.as_text(model))
+        click.echo(f"\n{tried(model, sample)}")
+    click.echo(
+        f"Added {name}, version {model.identity.version}, to {settings.repository}. A server that runs "
+        f"serves it after POST /v2/repository/models/{name}/load.",
+        err=True,
+    )
 
 
 @main.command(
@@ -142,14 +124,14 @@ def inspect(model: str, version: int | None, json_: bool, **given: Any) -> None:
 )
 @click.option(
     "--target-error",
-    type=_Finite(0, 1, min_open=True, max_open=True),
+    type=Finite(0, 1, min_open=True, max_open=True),
     default=0.02,
     show_default=True,
     help="Share of rows that may be wrong.",
 )
 @click.option(
     "--confidence",
-    type=_Finite(0, 1, min_open=True, max_open=True),
+    type=Finite(0, 1, min_open=True, max_open=True),
     default=0.95,
     show_default=True,
     help="Of the promise, for selective_risk.",
@@ -164,11 +146,16 @@ def inspect(model: str, version: int | None, json_: bool, **given: Any) -> None:
 )
 @click.option(
     "--tolerance",
-    type=_Finite(0, min_open=True),
+    type=Finite(0, min_open=True),
     help="For values: how far off is wrong, in their unit.",
 )
+@click.option(
+    "--temperature",
+    is_flag=True,
+    help="Scale the probabilities of samples: one number for all, fitted to the rows that choose the score.",
+)
 @click.option("--measure", help="The score; left out, the best of all on some of the rows.")
-@with_settings("repository", "factories", "device", "precision", "log_level")
+@with_settings("repository", "factories", "device", "plan", "precision", "log_level")
 def calibrate(
     model: str,
     version: int | None,
@@ -178,6 +165,7 @@ def calibrate(
     contract: Any,
     tolerance: float | None,
     measure: str | None,
+    temperature: bool,
     **given: Any,
 ) -> None:
     """Find a threshold that keeps a promise, on labelled rows.
@@ -186,16 +174,18 @@ def calibrate(
     to look at; a server takes the calibration with its next start, or when the model is loaded anew.
     """
     from service.calibration.calibrating import Asked  # as above
+    from service.calibration.report import write_report
     from service.calibration.run import Wish
     from service.calibration.run import calibrate as calibrated
     from service.calibration.words import made_in_words
 
-    settings = _logging(Settings(**given))
-    asked = Asked(contract, target_error, confidence, measure)
+    settings = logged(Settings(**given))
+    asked = Asked(contract, target_error, confidence, measure, temperature=temperature)
     with told():
         made = calibrated(settings, Wish(model, version, data, asked, tolerance), _watched)
+        report = write_report(made)
     click.echo(made_in_words(made))
-    click.echo(f"Written to {made.path}.", err=True)
+    click.echo(f"Written to {made.path}, and a report to look at to {report}.", err=True)
 
 
 def _watched(parts: Iterable[Any], most: int) -> Iterator[Any]:
@@ -265,11 +255,6 @@ def list_keys(path: Path) -> None:
     with told():
         for line in listed(path):
             click.echo(line)
-
-
-def _logging(settings: Settings) -> Settings:
-    start_logging(settings.log_level)
-    return settings
 
 
 main.add_command(reviews)

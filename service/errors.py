@@ -17,10 +17,12 @@
     │   ├── ManifestError          model.toml cannot be read or contradicts itself
     │   ├── WeightsError           the weights are missing, altered, or not the model's
     │   ├── TokenizerError         the tokenizer is missing, altered, or cannot be read
+    │   ├── PretrainedError        a folder of Hugging Face is not of a model that can be served
     │   ├── FactoryError           the factory is not allowed, not there, or raised
     │   └── ModelRefused           the model cannot be served or sampled correctly
     ├── CalibrationError           rows or a file from which no calibration can be had
     ├── KeysError                  the file of keys cannot be read, written, or contradicts itself
+    ├── AdditionRefused            a version cannot be added to a repository, which is as it was
     ├── StartError                 with these settings no server can start
     └── FleetError                 of several processes not even one could start
 
@@ -152,6 +154,10 @@ class TokenizerError(LoadError):
     """The tokenizer of a text model is missing, altered, or not readable, or the library for it is."""
 
 
+class PretrainedError(LoadError):
+    """A folder of Hugging Face is not of a model that can be served, or the library for it is missing."""
+
+
 class FactoryError(LoadError):
     """The factory is outside the allow-list, does not exist, or raised."""
 
@@ -170,6 +176,10 @@ class KeysError(UnsureError):
 
 class FleetError(UnsureError):
     """Of several processes not even one could start."""
+
+
+class AdditionRefused(UnsureError):
+    """A version cannot be added to a model repository; the repository is as it was."""
 
 
 class StartError(UnsureError):

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
+from service.options import told
 from service.settings import NO_REVIEWS, settings_table
-from service.told import told
 
 # What takes long to import waits until a command needs it, so that --help need not.
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def _label_check(repository: Path) -> "Callable[[Item, Verdict], None]":
     from functools import cache
 
     from service.errors import InvalidInput, ManifestError
-    from service.repository.manifest import read_manifest
+    from service.repository.manifest_file import read_manifest
 
     @cache
     def known(model: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Random changes that leave a row's label as it is."""
+"""Changes that leave a row's label as it is."""
 
 import torch
 import torch.nn.functional as F
@@ -15,3 +15,9 @@ def shift_images(images: Tensor) -> Tensor:
     batch = torch.arange(len(images))[:, None, None, None]
     channels = torch.arange(images.shape[1])[None, :, None, None]
     return padded[batch, channels, rows, columns]
+
+
+def trim_padding(tokens: Tensor) -> Tensor:
+    """Leave out the places, of [rows, places], where every row has nothing but padding, 0, from there on."""
+    longest = int((tokens != 0).any(0).nonzero().max()) + 1
+    return tokens[:, :longest]

@@ -7,15 +7,26 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from models.training.fit import Epoch
+    from models.training.fitting import Epoch
     from models.training.recipe import Recipe
     from models.training.run import Report
+    from models.training.tuning import Tuning
 
 DEMO_NAMES = ("digits", "breast-cancer", "diabetes")
-FAMILIES = ("cnn", "concrete", "drop_connect", "gru", "lstm", "mlp", "resnet", "vision_transformer")
+FAMILIES = (
+    "cnn",
+    "concrete",
+    "drop_connect",
+    "gru",
+    "lstm",
+    "mlp",
+    "resnet",
+    "transformer",
+    "vision_transformer",
+)
 TASKS = ("classification", "regression")
 
-_OF_DATA = ("target", "task", "ignored")
+_OF_DATA = ("target", "task", "ignored", "text")
 
 
 @click.command(epilog="Example: unsure train churn --data customers.csv --target left --ignore customer_id")
@@ -27,6 +38,11 @@ _OF_DATA = ("target", "task", "ignored")
     "and targets.",
 )
 @click.option("--target", help="Column of --data to learn; all others are features.")
+@click.option(
+    "--text",
+    metavar="COLUMN",
+    help="Column of --data with texts: the model learns from these and nothing else.",
+)
 @click.option(
     "--task",
     type=click.Choice(TASKS),
@@ -61,7 +77,8 @@ _OF_DATA = ("target", "task", "ignored")
     "family",
     type=click.Choice(FAMILIES),
     help="Architecture. Left out: a demo's own; of --data, mlp for features, lstm for rows of [steps, "
-    "features], cnn for images. A demo's entry is named after both, such as digits-resnet.",
+    "features], cnn for images, transformer for texts. A demo's entry is named after both: "
+    "digits-resnet.",
 )
 @click.option("--epochs", type=click.IntRange(1), help="The most there may be; it stops early.")
 @click.option("--batch-rows", type=click.IntRange(2), help="Rows of a step.")
@@ -77,7 +94,14 @@ _OF_DATA = ("target", "task", "ignored")
     type=click.Choice(["balanced"]),
     help="balanced: in the loss each class counts alike, however few rows it has.",
 )
-def train(name: str, repository: Path, seed: int, **given: Any) -> None:
+@click.option(
+    "--tune-dropout",
+    "tuned",
+    is_flag=True,
+    help="Look for the rate first: 15 epochs at 0.2, then up or down by 0.1, as the gap between training and "
+    "validation tells.",
+)
+def train(name: str, repository: Path, seed: int, *, tuned: bool, **given: Any) -> None:
     """Train a model, and add it to a model repository.
 
     NAME is a demo, digits, breast-cancer or diabetes, whose data come with scikit-learn; with --data, the
@@ -85,6 +109,8 @@ def train(name: str, repository: Path, seed: int, **given: Any) -> None:
     calibration rows, which nothing here learns from or looks at, are kept beside the weights. More:
     docs/training.md.
     """
+    if tuned and given["dropout"] is not None:
+        raise click.UsageError("--tune-dropout looks for the rate that --dropout names; give one of them")
     try:
         from models.training.fit import TrainingError
         from models.training.run import train as train_
@@ -92,14 +118,16 @@ def train(name: str, repository: Path, seed: int, **given: Any) -> None:
         raise click.ClickException(f"training needs {cause.name}: pip install 'unsure[train]'") from cause
 
     try:
-        entry, recipe = _recipe(name, **given)
-        report = train_(entry, recipe, repository, seed, _watched(entry))
+        entry, recipe = _recipe(name, seed=seed, **given)
+        report = train_(entry, recipe, repository, seed, _watched(entry), tuned=tuned)
     except (TrainingError, OSError) as cause:
         raise click.ClickException(str(cause)) from cause
     _print(entry, report)
 
 
-def _recipe(name: str, data: Path | None, family: str | None, **given: Any) -> tuple[str, "Recipe"]:
+def _recipe(
+    name: str, data: Path | None, family: str | None, seed: int, **given: Any
+) -> tuple[str, "Recipe"]:
     """Give the entry's name, and what to do."""
     from models.training.families import demo_of, entry_name
     from models.training.options import Options, with_options
@@ -108,13 +136,15 @@ def _recipe(name: str, data: Path | None, family: str | None, **given: Any) -> t
     of_data = {option: given.pop(option) for option in _OF_DATA}
     options = Options(balanced=given.pop("class_weights") is not None, **given)
     if data is not None:
-        return name, with_options(recipe_from(name, data, family=family, **of_data), options)
+        return name, with_options(recipe_from(name, data, family=family, seed=seed, **of_data), options)
     if name not in DEMO_NAMES:
         raise click.UsageError(
             f"{name!r} is no demo ({', '.join(DEMO_NAMES)}); name a file of yours with --data"
         )
     if any(of_data.values()):
-        raise click.UsageError("--target, --task and --ignore are for a file of yours: name it with --data")
+        raise click.UsageError(
+            "--target, --task, --ignore and --text are for a file of yours: name it with --data"
+        )
     return entry_name(name, family), with_options(demo_of(name, family), options)
 
 
@@ -134,7 +164,18 @@ def _watched(name: str) -> "Callable[[Iterable[Epoch], int], Iterable[Epoch]]":
     return watched
 
 
+def _print_tuning(tuning: "Tuning") -> None:
+    for trial in tuning.path:
+        losses = f"loss {trial.train_loss:.4f} on train, {trial.validation_loss:.4f} on validation"
+        click.echo(f"dropout {trial.rate:g}: {losses}, gap {trial.gap:.4f}: {trial.direction}")
+    click.echo(f"dropout {tuning.rate:g} is taken: {tuning.gain:.4f} lower on validation than the first")
+
+
 def _print(name: str, report: "Report") -> None:
+    if report.tuning:
+        _print_tuning(report.tuning)
+    if report.resumed:
+        click.echo(f"taken up after epoch {report.resumed} of a training that did not end")
     click.echo(
         f"{name}: the best of {report.epochs} epochs was {report.best_epoch}; written to {report.folder}"
     )

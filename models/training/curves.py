@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import escape
 from math import ceil, floor, log10
 
-from models.training.fit import Epoch
+from models.training.fitting import Epoch
 
 _WIDTH, _HEIGHT = 860, 330
 _TOP, _LEFT, _PANEL_WIDTH, _PANEL_HEIGHT, _GAP = 66, 56, 352, 206, 74

@@ -30,6 +30,34 @@ def _diabetes() -> Rows:
     return Rows(torch.tensor(found.data).float(), torch.tensor(found.target).float()[:, None])
 
 
+_NUCLEI = (
+    "radius",
+    "texture",
+    "perimeter",
+    "area",
+    "smoothness",
+    "compactness",
+    "concavity",
+    "concave points",
+    "symmetry",
+    "fractal dimension",
+)
+_TUMOUR = [f"{figure} {name}" for figure in ("mean", "standard error of", "worst") for name in _NUCLEI]
+
+_PATIENT = [
+    "age",
+    "sex",
+    "body mass index",
+    "blood pressure",
+    "total cholesterol",
+    "LDL",
+    "HDL",
+    "total cholesterol / HDL",
+    "log of triglycerides",
+    "glucose",
+]
+
+
 DEMOS: Mapping[str, Recipe] = {
     "digits": Recipe(
         task="classification",
@@ -60,6 +88,7 @@ DEMOS: Mapping[str, Recipe] = {
         labels=("malignant", "benign"),
         schedule=Schedule(epochs=200, patience=30, batch_rows=32, learning_rate=1e-3, weight_decay=1e-2),
         policy={"measure": "predictive_entropy", "threshold": 0.3, "review": True},
+        told={"columns": _TUMOUR},
     ),
     "diabetes": Recipe(
         task="regression",
@@ -70,5 +99,6 @@ DEMOS: Mapping[str, Recipe] = {
         labels=(),
         schedule=Schedule(epochs=300, patience=40, batch_rows=32, learning_rate=1e-3, weight_decay=1e-1),
         policy={"measure": "standard_deviation", "threshold": 65.0, "review": True},
+        told={"columns": _PATIENT},
     ),
 }

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import tomlkit
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import save_model
 from torch import nn
@@ -24,20 +25,24 @@ from models.training.fit import TrainingError
 MANIFEST = "model.toml"
 WEIGHTS = "weights.safetensors"
 CALIBRATION_ROWS = "calibration.npz"
+TRAINING_ROWS = "training_rows.txt"
 FIGURES = "training.json"
 CURVES = "learning_curves.svg"
+TOKENIZER = "tokenizer.json"
 
 _READABLE = 0o644  # mkdtemp and safetensors write for their user alone, and the server may be another
-_DECIDES_THE_WEIGHTS = ("task", "source", "input", "output")
+_DECIDES_THE_WEIGHTS = ("task", "source", "tokenizer", "input", "output")
 
 
 def write_version(
     repository: Path,
     manifest: Mapping[str, Any],
     model: nn.Module,
+    seen: Iterable[Rows],
     calibration: Rows,
     figures: Mapping[str, Any],
     texts: Mapping[str, str] = MappingProxyType({}),
+    sent: NDArray[Any] | None = None,
 ) -> Path:
     """Add a version to a repository, after the highest that is there.
 
@@ -45,9 +50,11 @@ def write_version(
         repository: its folder; made if it is missing.
         manifest: model.toml. Where one is there already it stays, since its owner may have changed it.
         model: has the weights.
+        seen: rows that the weights have learnt from, or were chosen by.
         calibration: rows that nothing has learnt from.
         figures: of the training, kept beside the weights.
         texts: of other files beside the weights, by their names.
+        sent: the calibration rows as clients send them, where the network takes something else.
 
     Returns:
         The version's folder.
@@ -63,13 +70,24 @@ def write_version(
         (hidden / WEIGHTS).chmod(_READABLE)
         digest = hashlib.sha256((hidden / WEIGHTS).read_bytes()).hexdigest()
         (hidden / f"{WEIGHTS}.sha256").write_text(f"{digest}  {WEIGHTS}\n")
-        np.savez_compressed(
-            hidden / CALIBRATION_ROWS, inputs=calibration.inputs.numpy(), targets=calibration.targets.numpy()
-        )
-        for name, text in {FIGURES: json.dumps(figures, indent=2) + "\n", **texts}.items():
+        inputs = calibration.inputs.numpy() if sent is None else sent
+        np.savez_compressed(hidden / CALIBRATION_ROWS, inputs=inputs, targets=calibration.targets.numpy())
+        marks = "".join(f"{mark}\n" for rows in seen for mark in fingerprints(rows))
+        written = {FIGURES: json.dumps(figures, indent=2) + "\n", TRAINING_ROWS: marks, **texts}
+        for name, text in written.items():
             (hidden / name).write_text(text, "utf-8")
     _write_manifest(folder / MANIFEST, manifest)  # last: what has a manifest has weights
     return version
+
+
+def fingerprints(rows: Rows) -> list[str]:
+    """Hash each row's inputs: a calibration refuses the rows that it finds here."""
+    return [hashlib.sha256(row.tobytes()).hexdigest()[:32] for row in rows.inputs.numpy()]
+
+
+def text_fingerprint(text: str) -> str:
+    """Hash a row that is a text, as above."""
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def check_entry(repository: Path, manifest: Mapping[str, Any]) -> None:

@@ -1,18 +1,20 @@
 """Fitting a network, with early stopping."""
 
-import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from models.training.capabilities import LearnsRates
 from models.training.data import Rows, Splits
+from models.training.fitting import Epoch, Figures, Fitting
 from models.training.objectives import Objective
 
-_EVALUATED_ROWS = 1024  # at a time: what a network makes of all rows at once may not fit in memory
+# At a time: what a network makes of all rows at once may not fit in memory.
+_EVALUATED_ROWS, _EVALUATED_NUMBERS = 1024, 2**16
 
 
 class TrainingError(Exception):
@@ -40,71 +42,75 @@ class Schedule:
     augment: Callable[[Tensor], Tensor] | None = None
 
 
-@dataclass(frozen=True)
-class Figures:
-    """Loss and figure of a model in eval mode on some rows."""
+class Keeper(Protocol):
+    """Keeps what a training is at, so that another process can go on."""
 
-    loss: float
-    figure: float
+    def restore(self, fitting: Fitting, /) -> None:
+        """Put a training to where it was kept, if it was."""
 
-
-@dataclass(frozen=True)
-class Epoch:
-    """What an epoch has come to."""
-
-    number: int
-    train: Figures
-    validation: Figures
-    best: bool
+    def keep(self, fitting: Fitting, /) -> None:
+        """Keep what a training is at after an epoch."""
 
 
-def fit(model: nn.Module, splits: Splits, objective: Objective, schedule: Schedule) -> Iterator[Epoch]:
+def fit(
+    model: nn.Module, splits: Splits, objective: Objective, schedule: Schedule, keeper: Keeper | None = None
+) -> Iterator[Epoch]:
     """Train a model in place, an epoch at each step of the iterator; at its end the best weights are back.
 
-    Rates that can be learned are, and are fixed at the end.
+    Rates that can be learned are, and are fixed at the end. Epochs that were kept come first.
 
     Args:
         model: learns.
         splits: of which the training and validation parts are used, and no other.
         objective: to minimise.
         schedule: how.
+        keeper: of what the training is at; None keeps nothing.
 
     Raises:
         TrainingError: the loss is no longer finite.
     """
+    fitting = _begun(model, schedule)
+    if keeper:
+        keeper.restore(fitting)
+    yield from list(fitting.epochs)
+    while not fitting.is_over(schedule.epochs, schedule.patience):
+        epoch = _epoch(fitting, splits, objective, schedule)
+        if keeper:
+            keeper.keep(fitting)
+        yield epoch
+    model.load_state_dict(fitting.best_weights)
+    if isinstance(model, LearnsRates):
+        model.fix_rates()
+    model.eval()
+
+
+def _begun(model: nn.Module, schedule: Schedule) -> Fitting:
     if isinstance(model, LearnsRates):
         model.learn_rates()
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
     )
-    decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, schedule.epochs)
-    best_loss, best_weights, best_epoch = math.inf, copy.deepcopy(model.state_dict()), 0
-    for number in range(1, schedule.epochs + 1):
-        _train(model, splits.train, objective, schedule, optimizer)
-        decay.step()
-        validation = evaluate(model, splits.validation, objective)
-        if not math.isfinite(validation.loss):
-            raise TrainingError(
-                f"the validation loss is {validation.loss} after epoch {number}; lower the learning rate"
-            )
-        better = validation.loss < best_loss
-        if better:
-            best_loss, best_epoch = validation.loss, number
-            best_weights = copy.deepcopy(model.state_dict())
-        yield Epoch(number, evaluate(model, splits.train, objective), validation, better)
-        if number - best_epoch >= schedule.patience:
-            break
-    model.load_state_dict(best_weights)
-    if isinstance(model, LearnsRates):
-        model.fix_rates()
-    model.eval()
+    return Fitting(model, optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, schedule.epochs))
+
+
+def _epoch(fitting: Fitting, splits: Splits, objective: Objective, schedule: Schedule) -> Epoch:
+    _train(fitting.model, splits.train, objective, schedule, fitting.optimizer)
+    fitting.decay.step()
+    validation = evaluate(fitting.model, splits.validation, objective)
+    if not math.isfinite(validation.loss):
+        number = len(fitting.epochs) + 1
+        raise TrainingError(
+            f"the validation loss is {validation.loss} after epoch {number}; lower the learning rate"
+        )
+    return fitting.add(evaluate(fitting.model, splits.train, objective), validation)
 
 
 @torch.no_grad()
 def evaluate(model: nn.Module, rows: Rows, objective: Objective) -> Figures:
     """Compute the figures of a model in eval mode."""
     model.eval()
-    outputs = torch.cat([model(inputs) for inputs in rows.inputs.split(_EVALUATED_ROWS)])
+    size = max(1, min(_EVALUATED_ROWS, _EVALUATED_NUMBERS // max(rows.inputs[0].numel(), 1)))
+    outputs = torch.cat([model(inputs) for inputs in rows.inputs.split(size)])
     return Figures(objective.loss(outputs, rows.targets).item(), objective.figure(outputs, rows.targets))
 
 

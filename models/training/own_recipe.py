@@ -12,11 +12,16 @@ from torch import nn
 
 from models.training.data import Rows, Task
 from models.training.fit import TrainingError
-from models.training.own_data import OwnData, read_data
+from models.training.own_data import ARCHIVE_ENDING, OwnData, read_data
 from models.training.recipe import Recipe
 from models.training.row_shapes import ARCHITECTURES, Architecture, fitted, usual_family
+from models.training.text_recipe import text_recipe
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_TEXT_NEEDS = (
+    "--text names a column of a CSV or Parquet file and needs --target, a column of classes; no other column "
+    "is read, so there is none to --ignore, and texts have no --task but classification"
+)
 _SHARE_OF_LARGEST_ENTROPY = 0.5
 
 
@@ -28,6 +33,8 @@ def recipe_from(
     task: Task | None = None,
     ignored: Sequence[str] = (),
     family: str | None = None,
+    text: str | None = None,
+    seed: int = 0,
 ) -> Recipe:
     """Put together how a family learns a user's file.
 
@@ -38,6 +45,8 @@ def recipe_from(
         task: None to take it from the targets.
         ignored: columns that are no features.
         family: None for the one that such rows usually have.
+        text: the column of texts to learn from; None where features are numbers.
+        seed: of the split, which decides the texts that make the tokenizer.
 
     Raises:
         TrainingError: the name is no model's, or the family cannot learn from the file.
@@ -47,10 +56,14 @@ def recipe_from(
             f"{name!r} is no name for a model: letters, digits, '.', '_' and '-', "
             "beginning with a letter or digit"
         )
-    data = read_data(path, target, task, ignored)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    told = {"file": path.name, "file_sha256": digest, "target": target, "columns": list(data.columns)}
-    return own_recipe(data, family, told)
+    told = {"file": path.name, "file_sha256": digest, "target": target}
+    if text is not None:
+        if target is None or task == "regression" or ignored or path.suffix == ARCHIVE_ENDING:
+            raise TrainingError(_TEXT_NEEDS)
+        return text_recipe(path, text, target, family, seed, told)
+    data = read_data(path, target, task, ignored)
+    return own_recipe(data, family, {**told, "columns": list(data.columns)})
 
 
 def own_recipe(data: OwnData, family: str | None, told: Mapping[str, Any]) -> Recipe:
@@ -65,6 +78,8 @@ def own_recipe(data: OwnData, family: str | None, told: Mapping[str, Any]) -> Re
         TrainingError: the family does not take such rows, or has no such task.
     """
     rows, chosen = data.rows, family or usual_family(data.rows.inputs.shape[1:], data.task)
+    if chosen not in ARCHITECTURES:
+        raise TrainingError(f"{chosen} learns texts; name their column with --text, or another family")
     architecture = ARCHITECTURES[chosen]
     factory, width = _factory(chosen, architecture, data)
     row_shape, arguments = fitted(chosen, rows.inputs.shape[1:])

@@ -11,6 +11,23 @@ from models.training.fit import Schedule
 
 
 @dataclass(frozen=True)
+class Texts:
+    """What a model of texts needs besides its weights.
+
+    Args:
+        tokenizer: its file, as the library tokenizers writes it.
+        max_tokens: of a text.
+        calibration: the texts of the calibration rows, in their order.
+        seen: those of the training and validation rows.
+    """
+
+    tokenizer: str
+    max_tokens: int
+    calibration: tuple[str, ...]
+    seen: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Recipe:
     """One data set and the model that learns it.
 
@@ -24,6 +41,7 @@ class Recipe:
         schedule: how to fit.
         policy: of model.toml; None for one that the training rows' targets tell.
         balanced: whether each class counts alike in the loss, however few rows it has.
+        texts: of a model whose rows are texts; None of others.
         told: what else to keep beside the weights, such as the columns' names.
     """
 
@@ -36,6 +54,7 @@ class Recipe:
     schedule: Schedule
     policy: Mapping[str, Any] | None
     balanced: bool = False
+    texts: Texts | None = None
     told: Mapping[str, Any] = field(default_factory=dict)
 
     @property

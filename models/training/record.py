@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from models.training.fit import Epoch, Figures
+from models.training.fitting import Epoch, Figures
 from models.training.objectives import OBJECTIVES
 from models.training.recipe import Recipe
 
@@ -31,7 +31,7 @@ def record_of(
         "task": recipe.task,
         "seed": seed,
         **recipe.told,
-        "schedule": _schedule(recipe),
+        "schedule": schedule_of(recipe),
         "best_epoch": best,
         "rows": rows,
         "figure": OBJECTIVES[recipe.task].figure_name,
@@ -40,7 +40,7 @@ def record_of(
     }
 
 
-def _schedule(recipe: Recipe) -> dict[str, Any]:
+def schedule_of(recipe: Recipe) -> dict[str, Any]:
     """Tell how it was fitted."""
     schedule = recipe.schedule
     return {

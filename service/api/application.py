@@ -29,6 +29,7 @@ from service.predictor.catalogue import Catalogue
 from service.predictor.predictor import Predictor
 from service.review.queue import ReviewQueue
 from service.telemetry.metrics import Telemetry
+from service.web.page import Page
 
 log = logging.getLogger("unsure")
 
@@ -66,7 +67,7 @@ def api(
     operations += operational.operations()
     routes = [Route(one.path, one.handler, methods=[one.method]) for one in map(guard.guarded, operations)]
     application = Starlette(
-        routes=[*routes, Route("/", guard.handler(operational.home, None))],
+        routes=[*routes, *Page().routes()],
         middleware=[Middleware(Envelope), Middleware(Receiving, bodies)],
         exception_handlers={RequestError: _failure, HTTPException: _failure},
         lifespan=lifespan,

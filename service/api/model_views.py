@@ -1,14 +1,17 @@
 """Models as the JSON that clients see, on the native face."""
 
+from collections.abc import Sequence
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from service.api.views import policy_view, samples_view
 from service.api.wire import AdaptiveSamples, PolicyView
 from service.predictor.answers import Exact
 from service.predictor.entry import Entry, State
 from service.predictor.served_model import ServedModel
+from service.predictor.taken import Taken
+from service.repository.calibration import Calibration, ScoreFigures, ScoreHistogram
 from service.sampling.report import Finding, IdleDropout
 from service.sampling.sites import Site
 
@@ -29,11 +32,15 @@ class ModelList(Struct):
 
 
 class TensorView(Struct):
-    """One input. A length of -1 is any; the dtype of texts is string, and each is a row."""
+    """One input. A length of -1 is any; the dtype of texts is string, and each is a row.
+
+    `columns` are what its numbers are called, where model.toml says so.
+    """
 
     name: str
     dtype: str
     shape: list[int]
+    columns: list[str] | UnsetType = UNSET
 
 
 class OutputView(Struct):
@@ -95,6 +102,32 @@ class SiteLine(Struct):
     sampled: bool
 
 
+class CalibrationView(Struct):
+    """The calibration that holds, in short; `threshold` is null where nothing could be certified.
+
+    `flagged_share` is that of the rows that certify, `error_bound` an upper bound on the share of errors
+    among those that are not flagged, `interval_level` the level of conformal sets or intervals; `scores` tell
+    how well each measure finds wrong rows, the best first.
+    """
+
+    measure: str
+    threshold: float | None
+    contract: str
+    target_error: float
+    confidence: float | None
+    tolerance: float | None
+    rows: int
+    flagged_share: float
+    error_bound: float
+    rows_needed: int | None
+    samples: int | Exact
+    seed: int
+    temperature: float
+    interval_level: float | None
+    scores: list[ScoreFigures]
+    histogram: ScoreHistogram
+
+
 class ModelReply(Struct):
     """One model that answers."""
 
@@ -107,10 +140,11 @@ class ModelReply(Struct):
     output: OutputView
     sampling: SamplingView
     policy: PolicyView
+    calibration: CalibrationView | None
     plan: PlanView | None
     device: str
     weights_sha256: str
-    tokenizer_sha256: str | None
+    files_sha256: dict[str, str]
     sites: list[SiteLine]
 
 
@@ -168,7 +202,7 @@ def model_reply(entry: Entry, model: ServedModel) -> ModelReply:
         versions=_versions(entry),
         state=entry.state,
         task=manifest.task,
-        inputs=[TensorView(taken.name, taken.dtype, list(taken.shape)) for taken in model.inputs.taken],
+        inputs=[_tensor_view(taken, manifest.columns.get(taken.name)) for taken in model.inputs.taken],
         output=OutputView(model.shown_width, list(manifest.output.labels), manifest.output.variance_head),
         sampling=SamplingView(
             samples_view(model.default_samples),
@@ -177,10 +211,11 @@ def model_reply(entry: Entry, model: ServedModel) -> ModelReply:
             model.inexact is None,
         ),
         policy=policy_view(model.policy),
+        calibration=_calibration_view(model.certificate.calibration),
         plan=_plan_view(model),
         device=str(engine.device),
         weights_sha256=model.weights_sha256,
-        tokenizer_sha256=model.tokenizer_sha256,
+        files_sha256=model.files_sha256,
         sites=[SiteLine(site.path, site.kind, site.rate, site.sampled) for site in engine.report.sites],
     )
 
@@ -198,8 +233,37 @@ def dropout_reply(model: ServedModel) -> DropoutReply:
     )
 
 
+def _tensor_view(taken: Taken, columns: Sequence[str] | None) -> TensorView:
+    named = UNSET if columns is None else list(columns)
+    return TensorView(taken.name, taken.dtype, list(taken.shape), named)
+
+
 def _versions(entry: Entry) -> list[str]:
     return [str(number) for number in sorted(entry.versions)]
+
+
+def _calibration_view(calibration: Calibration | None) -> CalibrationView | None:
+    if calibration is None:
+        return None
+    promise, found, conformal = calibration.promise, calibration.found, calibration.conformal
+    return CalibrationView(
+        measure=calibration.measure,
+        threshold=found.threshold,
+        contract=promise.contract,
+        target_error=promise.target_error,
+        confidence=promise.confidence,
+        tolerance=promise.tolerance,
+        rows=found.rows,
+        flagged_share=1 - found.accepted / found.rows,
+        error_bound=found.error_bound,
+        rows_needed=found.rows_needed,
+        samples=calibration.draws.samples,
+        seed=calibration.draws.seed,
+        temperature=calibration.temperature,
+        interval_level=None if conformal is None else conformal.level,
+        scores=list(calibration.scores),
+        histogram=calibration.histogram,
+    )
 
 
 def _plan_view(model: ServedModel) -> PlanView | None:

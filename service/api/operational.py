@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 from service.api.docs_page import docs_page
 from service.api.guard import Guard
@@ -14,7 +14,7 @@ from service.telemetry.metrics import Telemetry
 
 
 class OperationalFace:
-    """Handlers of /metrics, /docs, /openapi.json and /.
+    """Handlers of /metrics, /docs and /openapi.json.
 
     Args:
         telemetry: has the metrics.
@@ -55,7 +55,3 @@ class OperationalFace:
     async def openapi(self, _request: Request) -> Response:
         """Answer GET /openapi.json."""
         return Response(self._document, media_type="application/json")
-
-    async def home(self, _request: Request) -> Response:
-        """Answer GET /: there is no page yet, so show the documentation."""
-        return RedirectResponse("/docs")

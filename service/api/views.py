@@ -1,6 +1,7 @@
 """Answers of the predictor as the JSON that clients see."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import compress
 from typing import Any
 
 from msgspec import UNSET, UnsetType
@@ -14,6 +15,7 @@ from service.api.wire import (
     GuaranteeView,
     Interval,
     PolicyView,
+    PredictionSet,
     Quantiles,
     ReasonView,
     ValuePredictions,
@@ -21,6 +23,7 @@ from service.api.wire import (
     ValueUncertainties,
     ValueUncertainty,
 )
+from service.certification.conformal import SPLIT_CONFORMAL, interval, prediction_sets
 from service.flagging.policy import Policy
 from service.predictor.answers import (
     DETERMINISTIC,
@@ -33,6 +36,7 @@ from service.predictor.answers import (
     UncertaintyAnswer,
     ValuePrediction,
 )
+from service.repository.calibration import Conformal
 from service.uncertainty.classification import ClassificationMeasures
 from service.uncertainty.regression import INTERVAL_LEVEL, RegressionMeasures
 from service.uncertainty.sequential import Rounds
@@ -116,14 +120,27 @@ def _class_results(measures: ClassificationMeasures, answer: UncertaintyAnswer) 
         "mutual_information": measures.mutual_information,
         "variation_ratio": measures.variation_ratio,
     }
+    sets = _prediction_sets(measures, answer)
     return [
-        ClassUncertainty(label=labels[row["class_index"]], **row, **rest)
-        for row, rest in zip(_rows(columns), _rests(answer), strict=True)
+        ClassUncertainty(label=labels[row["class_index"]], prediction_set=labels_of, **row, **rest)
+        for row, labels_of, rest in zip(_rows(columns), sets, _rests(answer), strict=True)
+    ]
+
+
+def _prediction_sets(
+    measures: ClassificationMeasures, answer: UncertaintyAnswer
+) -> Sequence[PredictionSet | UnsetType]:
+    conformal, labels = answer.conformal, answer.identity.labels
+    if conformal is None:
+        return [UNSET] * len(answer.flags)
+    inside = prediction_sets(measures.mean, conformal.quantiles[0])
+    return [
+        PredictionSet(conformal.level, list(compress(labels, row)), SPLIT_CONFORMAL)
+        for row in inside.tolist()
     ]
 
 
 def _value_results(measures: RegressionMeasures, answer: UncertaintyAnswer) -> list[ValueUncertainty]:
-    lower, upper = measures.interval
     columns = {
         "mean": measures.mean,
         "variance": measures.variance,
@@ -132,14 +149,22 @@ def _value_results(measures: RegressionMeasures, answer: UncertaintyAnswer) -> l
     }
     noise = measures.aleatoric_variance
     noises = [None] * len(answer.flags) if noise is None else noise.tolist()
-    intervals = [
-        Interval(INTERVAL_LEVEL, *bounds, measures.interval_method)
-        for bounds in zip(lower.tolist(), upper.tolist(), strict=True)
-    ]
+    intervals = _intervals(measures, answer.conformal)
     return [
         ValueUncertainty(aleatoric_variance=noise, interval=interval, **row, **rest)
         for row, noise, interval, rest in zip(_rows(columns), noises, intervals, _rests(answer), strict=True)
     ]
+
+
+def _intervals(measures: RegressionMeasures, conformal: Conformal | None) -> list[Interval]:
+    """Give intervals that were calibrated, or else those of a normal distribution."""
+    if conformal is None:
+        level, method, bounds = INTERVAL_LEVEL, measures.interval_method, measures.interval
+    else:
+        level, method = conformal.level, SPLIT_CONFORMAL
+        bounds = interval(measures.mean, measures.deviation, conformal.quantiles)
+    lower, upper = (bound.tolist() for bound in bounds)
+    return [Interval(level, *pair, method) for pair in zip(lower, upper, strict=True)]
 
 
 def _rows(columns: Mapping[str, Any]) -> Iterable[dict[str, Any]]:

@@ -150,6 +150,14 @@ class Interval(Struct):
     method: str
 
 
+class PredictionSet(Struct):
+    """Labels of which one is the truth for a share `level` of all rows."""
+
+    level: float
+    labels: list[str]
+    method: str
+
+
 class ClassUncertainty(Struct):
     """What the samples say about one row's class. Entropies in nats."""
 
@@ -173,6 +181,7 @@ class ClassUncertainty(Struct):
     low_confidence: bool
     reasons: list[ReasonView]
     review_id: str | None
+    prediction_set: PredictionSet | UnsetType = UNSET
     sample_outputs: list[Numbers] | UnsetType = UNSET
     quantiles: Quantiles | UnsetType = UNSET
 

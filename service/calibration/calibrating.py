@@ -38,6 +38,7 @@ class Asked:
         confidence: of a selective risk.
         measure: the score; None for the best.
         level: of sets or intervals.
+        temperature: whether probabilities are to be scaled.
     """
 
     contract: Contract
@@ -45,6 +46,7 @@ class Asked:
     confidence: float
     measure: str | None = None
     level: float = 0.95
+    temperature: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class Outcome:
     Args:
         measure: the score.
         figures: of all scores, the best first.
+        over_all: AUGRC of each score over all rows, which chooses nothing.
         split: of the rows.
         found: on those that certify.
         conformal: sets or intervals.
@@ -70,6 +73,7 @@ class Outcome:
 
     measure: str
     figures: tuple[ScoreFigures, ...]
+    over_all: dict[str, float]
     split: Split
     found: Found
     conformal: Conformal | None
@@ -97,7 +101,8 @@ def calibrated(observed: Observed, asked: Asked, usual_measure: str) -> Outcome:
     scores = observed.scores[measure]
     found = _certified(scores, observed.wrong, split, asked)
     sets = _conformal(observed, split.certifying, asked.level)
-    return Outcome(measure, figures, split, found, sets, histogram(scores[split.certifying]))
+    over_all = {one.measure: one.augrc for one in compared(observed, np.arange(len(observed.wrong)))}
+    return Outcome(measure, figures, over_all, split, found, sets, histogram(scores[split.certifying]))
 
 
 def compared(observed: Observed, rows: Indices) -> tuple[ScoreFigures, ...]:
@@ -158,8 +163,9 @@ def _conformal(observed: Observed, rows: Indices, level: float) -> Conformal | N
     if isinstance(measures, ClassificationMeasures):
         strange = conformal.strangeness_of_classes(measures.mean[rows], observed.truth[rows])[:, None]
     else:
-        deviation = np.sqrt(measures.total_variance)[rows]
-        strange = conformal.strangeness_of_values(observed.truth[rows], measures.mean[rows], deviation)
+        strange = conformal.strangeness_of_values(
+            observed.truth[rows], measures.mean[rows], measures.deviation[rows]
+        )
     quantiles = [conformal.conformal_quantile(column, level) for column in strange.T]
     known = [quantile for quantile in quantiles if quantile is not None]
     return Conformal(level, tuple(known)) if len(known) == len(quantiles) else None

@@ -45,7 +45,7 @@ def check_rows(labelled: LabelledRows, path: Path, folder: Path, task: str) -> N
         )
 
 
-def check_model(model: ServedModel, tolerance: float | None) -> None:
+def check_model(model: ServedModel, tolerance: float | None, *, temperature: bool = False) -> None:
     """Refuse a model that cannot be calibrated, or not like this.
 
     Raises:
@@ -61,6 +61,10 @@ def check_model(model: ServedModel, tolerance: float | None) -> None:
     if manifest.task == "classification" and tolerance is not None:
         raise CalibrationError(
             f"model {name} predicts classes, which are right or wrong: leave out --tolerance"
+        )
+    if temperature and manifest.task == "regression":
+        raise CalibrationError(
+            f"model {name} predicts values, which have no temperature: leave out --temperature"
         )
     if isinstance(manifest.sampling.samples, AdaptiveSpec):
         raise CalibrationError(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +18,7 @@ from service.predictor.given_tensors import DATATYPES, GivenTensor
 from service.predictor.inputs import InputReader
 from service.predictor.rows import Rows
 from service.predictor.served_model import ServedModel
+from service.predictor.texts import TEXT, TextReader
 from service.repository.manifest import InputSpec
 
 Columns = Mapping[str, NDArray[Any]]
@@ -63,12 +65,10 @@ def read_labelled(path: Path, model: ServedModel) -> LabelledRows:
             f"{path} has no column of labels; name it targets or label. It has: {', '.join(columns)}"
         )
     inputs = {key: column for key, column in columns.items() if key != name}
-    specs = model.manifest.input
-    given = [_given(path, spec, inputs, alone=len(specs) == 1) for spec in specs]
-    try:
-        rows = InputReader(specs).read(given)
-    except InvalidInput as cause:
-        raise CalibrationError(f"{path}: {cause}") from cause
+    if isinstance(model.inputs, TextReader):
+        rows, marks = _texts(path, inputs, model.inputs)
+    else:
+        rows, marks = _tensors(path, inputs, model.manifest.input)
     if len(columns[name]) != len(rows):
         raise CalibrationError(f"{path} has {len(rows)} rows and {len(columns[name])} {name}")
     named = f"{path}: {name}"
@@ -77,7 +77,31 @@ def read_labelled(path: Path, model: ServedModel) -> LabelledRows:
         if model.manifest.task == "classification"
         else values(columns[name], model.shown_width, named)
     )
-    return LabelledRows(rows, truth, fingerprints([one.data for one in given], len(rows)), _digest(path))
+    return LabelledRows(rows, truth, marks, _digest(path))
+
+
+def _texts(path: Path, columns: Columns, reader: TextReader) -> tuple[Rows, list[str]]:
+    column = columns.get(TEXT, columns.get(_INPUTS))
+    if column is None:
+        raise CalibrationError(
+            f"{path} has no column {TEXT}; besides the labels it has: {', '.join(columns)}"
+        )
+    texts = [str(text) for text in column]
+    rows = _read(path, reader, msgspec.json.encode(texts))
+    return rows, [sha256(text.encode()).hexdigest()[:32] for text in texts]
+
+
+def _tensors(path: Path, columns: Columns, specs: Sequence[InputSpec]) -> tuple[Rows, list[str]]:
+    given = [_given(path, spec, columns, alone=len(specs) == 1) for spec in specs]
+    rows = _read(path, InputReader(specs), given)
+    return rows, fingerprints([one.data for one in given], len(rows))
+
+
+def _read(path: Path, reader: InputReader | TextReader, given: bytes | Sequence[GivenTensor]) -> Rows:
+    try:
+        return reader.read(given)
+    except InvalidInput as cause:
+        raise CalibrationError(f"{path}: {cause}") from cause
 
 
 def fingerprints(tensors: Sequence[bytes], rows: int) -> list[str]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.calibration.data import LabelledRows
+from service.certification.temperature import fitted_temperature
 from service.predictor.answers import EXACT, ClassPrediction, Sampled
 from service.predictor.rows import Group, Rows
 from service.predictor.served_model import ServedModel
@@ -22,6 +23,7 @@ Array = NDArray[np.float64]
 Watch = Callable[[Iterable[Group], int], Iterable[Group]]
 
 _ROWS_AT_ONCE = 128
+_ROWS_TO_FIT = 2000
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,25 @@ def observe(
         truth=labelled.truth,
         plain=_unsure(labelled.rows.in_order(plain)),
     )
+
+
+def fit_temperature(
+    model: ServedModel, labelled: LabelledRows, rows: NDArray[np.int64], draws: Draws
+) -> float | None:
+    """Fit a classifier's temperature to samples of some rows, by their numbers; of many, to the first."""
+    drawn: list[Array] = []
+    truth: list[int] = []
+    wanted = set(rows[:_ROWS_TO_FIT].tolist())
+    for part in _parts(labelled.rows):
+        places = [place for place, number in enumerate(part.numbers) if number in wanted]
+        if not places:
+            continue
+        draw = Draw(Rounds(draws.samples, draws.samples), threshold=0.0, outputs=True)  # type: ignore[arg-type]
+        chosen = tuple(tensor[places] for tensor in part.inputs)
+        (sampled,) = model.sample([Asked(chosen, draw)], draws.seed, lambda: None)
+        drawn += sampled.outputs or []
+        truth += [int(labelled.truth[part.numbers[place]]) for place in places]
+    return fitted_temperature(np.stack(drawn, 1), np.array(truth))
 
 
 def _parts(rows: Rows) -> Iterator[Group]:

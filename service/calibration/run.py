@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import cast
 
 from service import __version__, inspection
-from service.calibration.calibrating import Asked, Outcome, calibrated
+from service.calibration.calibrating import Asked, Outcome, calibrated, split_rows
 from service.calibration.checks import check_model, check_rows
 from service.calibration.data import USUAL_FILE, LabelledRows, read_labelled
-from service.calibration.observing import Observed, Watch, observe
+from service.calibration.observing import Observed, Watch, fit_temperature, observe
+from service.certification.temperature import HIGHEST, LOWEST
 from service.errors import CalibrationError
 from service.predictor.served_model import ServedModel
 from service.repository.calibration import Calibration, Draws, Promise, write_calibration
@@ -56,7 +57,7 @@ def calibrate(settings: Settings, wish: Wish, watch: Watch) -> Made:
         UnsureError: it cannot be done; nothing is written then.
     """
     model = inspection.load(settings, wish.model, wish.version)
-    check_model(model, wish.tolerance)
+    check_model(model, wish.tolerance, temperature=wish.asked.temperature)
     _check_measure(wish.asked.measure, model.manifest)
     folder = settings.repository / model.identity.model / model.identity.version
     data = wish.data or folder / USUAL_FILE
@@ -65,11 +66,24 @@ def calibrate(settings: Settings, wish: Wish, watch: Watch) -> Made:
     labelled = read_labelled(data, model)
     check_rows(labelled, data, folder, model.manifest.task)
     draws = _draws(model.manifest)
+    model.temperature = _temperature(model, labelled, draws) if wish.asked.temperature else 1.0
     observed = observe(model, labelled, draws, wish.tolerance, watch)
     outcome = calibrated(observed, wish.asked, model.manifest.policy.measure)
     calibration = _calibration(model, wish, draws, outcome, labelled)
     path = write_calibration(folder, calibration)
     return Made(model, path, data, labelled, observed, outcome, calibration)
+
+
+def _temperature(model: ServedModel, labelled: LabelledRows, draws: Draws) -> float:
+    model.temperature = 1.0  # an earlier calibration may have set another
+    choosing = split_rows(len(labelled.rows)).choosing
+    found = fit_temperature(model, labelled, choosing, draws)
+    if found is None:
+        raise CalibrationError(
+            f"the {len(choosing)} rows that choose show no temperature from {LOWEST:g} to {HIGHEST:g}, as "
+            "where all of them are right; bring more rows, or leave out --temperature"
+        )
+    return found
 
 
 def _draws(manifest: Manifest) -> Draws:
@@ -99,4 +113,5 @@ def _calibration(
         conformal=outcome.conformal,
         unsure=__version__,
         data_sha256=labelled.sha256,
+        temperature=model.temperature,
     )

@@ -1,7 +1,8 @@
 """A calibration in words."""
 
+from service.calibration.calibrating import Outcome
 from service.calibration.run import Made
-from service.repository.calibration import Calibration, Found, ScoreFigures
+from service.repository.calibration import Calibration, Found
 
 
 def percent(share: float) -> str:
@@ -50,8 +51,12 @@ def made_in_words(made: Made) -> str:
         f"{identity.model}, version {identity.version}: {rows} rows of {made.data}, {choosing} to choose the "
         f"score and {calibration.found.rows} to certify its threshold.",
         *_measured(calibration),
-        f"Scores by AUGRC on the {choosing} rows, lower is better:\n{_table(outcome.figures)}",
+        f"Scores by AUGRC on the {choosing} rows, lower is better:\n{_table(outcome)}",
     ]
+    if calibration.temperature != 1:
+        paragraphs.append(
+            f"The logits of samples are divided by {calibration.temperature:.4g} before the softmax."
+        )
     if made.labelled.repeated:
         paragraphs.append(
             f"{made.labelled.repeated} rows are the same as others: rows that are copies of each other make "
@@ -71,10 +76,12 @@ def _measured(calibration: Calibration) -> list[str]:
     ]
 
 
-def _table(figures: tuple[ScoreFigures, ...]) -> str:
+def _table(outcome: Outcome) -> str:
+    figures = outcome.figures
     width = max(len(one.measure) for one in figures)
-    lines = [f"{'':{width}}     AUGRC      AURC  AUROC"]
+    lines = [f"{'':{width}}     AUGRC      AURC  AUROC  AUGRC of all rows"]
     for one in figures:
         auroc = "    -" if one.auroc is None else f"{one.auroc:.3f}"
-        lines.append(f"{one.measure:{width}}  {one.augrc:.6f}  {one.aurc:.6f}  {auroc}")
+        over_all = outcome.over_all[one.measure]
+        lines.append(f"{one.measure:{width}}  {one.augrc:.6f}  {one.aurc:.6f}  {auroc}  {over_all:.6f}")
     return "\n".join(lines)

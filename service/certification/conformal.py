@@ -5,6 +5,7 @@ With n rows that nothing was learnt from and a number for each that says how str
 2005; Lei et al. 2018). It holds on average over rows and calibrations, and not for each kind of row.
 """
 
+from collections.abc import Sequence
 from math import ceil
 from typing import Any
 
@@ -12,6 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+
+SPLIT_CONFORMAL = "split_conformal"
+"""The method, as answers name it."""
 
 
 def conformal_quantile(strangeness: Array, level: float) -> float | None:
@@ -49,7 +53,7 @@ def prediction_sets(probabilities: Array, quantile: float) -> NDArray[np.bool_]:
     return np.asarray(likely)
 
 
-def interval(mean: Array, deviation: Array, quantiles: Array) -> tuple[Array, Array]:
+def interval(mean: Array, deviation: Array, quantiles: Sequence[float]) -> tuple[Array, Array]:
     """Give lower and upper bounds, each [rows, targets], from a quantile for each target."""
-    half = np.maximum(deviation, SMALLEST_DEVIATION) * quantiles
+    half = np.maximum(deviation, SMALLEST_DEVIATION) * np.asarray(quantiles)
     return mean - half, mean + half

@@ -77,7 +77,9 @@ class Policy:
     @property
     def id(self) -> str:
         """A name that changes whenever the policy decides differently."""
-        content = f"{self.measure} {self.threshold!r} {self.source} {self.guarantee} {self.flags_every_row}"
+        content = f"{self.measure} {self.threshold!r} {self.source}"
+        if self.source == "calibrated":
+            content += f" {self.guarantee} {self.flags_every_row}"
         return f"{self.model}-{self.version}-{blake2b(content.encode(), digest_size=4).hexdigest()}"
 
     @property

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from service.flagging.policy import Flag, Policy
 from service.predictor.given_tensors import GivenTensor
+from service.repository.calibration import Conformal
 from service.uncertainty.classification import ClassificationMeasures
 from service.uncertainty.regression import RegressionMeasures
 from service.uncertainty.sequential import Rounds
@@ -156,6 +157,7 @@ class UncertaintyAnswer:
         flags: one a row.
         sampled: what the samples gave.
         whole: what the whole network predicts, where that was asked.
+        conformal: of what sets or intervals are made, where rows like these were calibrated.
         reviewed: which rows are in the review queue.
     """
 
@@ -166,6 +168,7 @@ class UncertaintyAnswer:
     flags: list[Flag]
     sampled: Sampled
     whole: ClassPrediction | ValuePrediction | None = None
+    conformal: Conformal | None = None
     reviewed: Reviewed = field(default_factory=Reviewed)
 
     @property

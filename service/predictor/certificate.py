@@ -10,8 +10,9 @@ import msgspec
 from service.errors import CalibrationError
 from service.flagging.policy import Guarantee, Policy
 from service.predictor.answers import EXACT, Exact
-from service.repository.calibration import Calibration, Setting, read_calibration
+from service.repository.calibration import Calibration, Conformal, Setting, read_calibration
 from service.repository.folder import ReadModel
+from service.uncertainty.scores import Task, score_names
 from service.uncertainty.sequential import Rounds
 
 log = logging.getLogger("unsure")
@@ -20,7 +21,7 @@ _BELOW_EVERY_SCORE = -1.0
 
 _PARTS = {
     "weights_sha256": "the weights are others",
-    "entry_sha256": "model.toml says something else of source, input or output, or the tokenizer is another",
+    "entry_sha256": "source, input or output of model.toml, or a file beside the weights, is another",
     "sites": "other sites are sampled",
     "precision": "the server runs in another precision",
 }
@@ -38,6 +39,16 @@ class Certificate:
     policy: Policy
     calibration: Calibration | None
 
+    @property
+    def conformal(self) -> Conformal | None:
+        """Of what sets or intervals are made, of requests that depart in nothing."""
+        return None if self.calibration is None else self.calibration.conformal
+
+    @property
+    def temperature(self) -> float:
+        """What the logits of samples are divided by."""
+        return 1.0 if self.calibration is None else self.calibration.temperature
+
     def departures(self, rounds: Rounds | Exact, seed: int) -> tuple[str, ...]:
         """Say where a request leaves what was calibrated; nothing without a calibration."""
         if self.calibration is None:
@@ -51,18 +62,21 @@ class Certificate:
         return tuple(reasons)
 
 
-def certificate(read: ReadModel, configured: Policy, setting: Setting) -> Certificate:
+def certificate(read: ReadModel, configured: Policy, setting: Setting, width: int) -> Certificate:
     """Find out what is promised of a model.
 
     Args:
         read: the model.
         configured: its policy without a calibration.
         setting: how it is served.
+        width: how many probabilities or values it gives.
     """
     name = f"{read.manifest.name}/{read.version}"
     advice = f"unsure calibrate {read.manifest.name}"
     try:
         calibration = read_calibration(read.folder)
+        if calibration is not None:
+            _check(calibration, read.manifest.task, width)
     except CalibrationError as cause:
         log.warning("model %s is not certified: %s; `%s` makes another", name, cause, advice)
         return Certificate(configured.uncertified_by(("calibration.json cannot be read",)), None)
@@ -78,6 +92,19 @@ def certificate(read: ReadModel, configured: Policy, setting: Setting) -> Certif
     return Certificate(_policy(configured, calibration), calibration)
 
 
+def _check(calibration: Calibration, task: Task, width: int) -> None:
+    """Refuse what an edited file could say, and no answer could be made with.
+
+    Raises:
+        CalibrationError: the text names the key.
+    """
+    if calibration.measure not in score_names(task):
+        raise CalibrationError(f"calibration.json: measure {calibration.measure!r} is no score of {task}")
+    quantiles = calibration.conformal.quantiles if calibration.conformal else None
+    if quantiles is not None and len(quantiles) != (1 if task == "classification" else width):
+        raise CalibrationError(f"calibration.json: conformal.quantiles are {len(quantiles)}")
+
+
 def differences(calibrated: Setting, present: Setting) -> list[str]:
     """Name what is not as it was."""
     return [text for part, text in _PARTS.items() if getattr(calibrated, part) != getattr(present, part)]
@@ -87,8 +114,9 @@ def entry_sha256(read: ReadModel) -> str:
     """Hash what an entry says of how outputs come about, its weights aside."""
     manifest = read.manifest
     parts: list[Any] = [manifest.task, manifest.source, manifest.input, manifest.output]
-    if manifest.tokenizer is not None:
-        parts += [manifest.tokenizer, read.tokenizer_sha256]
+    others = list(read.files_sha256.items())[1:]
+    if others:
+        parts += [manifest.tokenizer, others]
     return sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()
 
 

@@ -98,7 +98,8 @@ class Predictor:
         seed = _seed(question, model.manifest.sampling.seed)
         draw = self._draw(question, model, len(rows), policy.threshold)
         rounds = draw.rounds if isinstance(draw, Draw) else draw
-        policy = policy.uncertified_by(model.certificate.departures(rounds, seed))
+        departures = model.certificate.departures(rounds, seed)
+        policy = policy.uncertified_by(departures)
         lots = exact_lots(model, rows) if draw == EXACT else sampling_lots(model, rows, seed, draw)
         if question.whole:  # in one job: admitted or refused together, by one deadline
             lots += prediction_lots(model, rows)
@@ -115,6 +116,7 @@ class Predictor:
             flags=flags,
             sampled=sampled,
             whole=rows.in_order(whole) if whole else None,
+            conformal=None if departures else model.certificate.conformal,
         )
         return await self._reviewing.entered(question, model, rows, answer)
 

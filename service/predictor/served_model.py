@@ -40,6 +40,9 @@ class ServedModel:
         read: the model as it was read.
         execution: how it is run.
 
+    Attributes:
+        temperature: that the logits of samples are divided by, and not those of predictions.
+
     Raises:
         LoadError: it cannot be served as its manifest says.
     """
@@ -49,7 +52,7 @@ class ServedModel:
         self.weights_sha256 = read.weights_sha256
         self.identity = Identity(manifest.name, str(read.version), manifest.output.labels)
         configured = _policy(manifest, read.version)
-        self.tokenizer_sha256 = read.tokenizer_sha256
+        self.files_sha256 = read.files_sha256
         self.inputs: InputReader | TextReader = _reader(read)
         circumstances = execution.circumstances(read)
         found = read_findings(read.folder, circumstances)
@@ -78,8 +81,9 @@ class ServedModel:
             tuple(site.name for site in self.engine.report.sites if site.sampled),
             execution.precision,
         )
-        self.certificate = certificate(read, configured, self.setting)
+        self.certificate = certificate(read, configured, self.setting, self.shown_width)
         self.policy = self.certificate.policy
+        self.temperature = self.certificate.temperature
 
     def predict(self, inputs: Inputs) -> ClassPrediction | ValuePrediction:
         """Run the whole network on rows of one shape."""
@@ -114,7 +118,7 @@ class ServedModel:
                 thresholds, self._moments(), measure, rounds, outputs=outputs, quantiles=quantiles
             )
 
-        return sample_together(asked, run, made, self._shown)
+        return sample_together(asked, run, made, lambda outputs: self._shown(outputs, self.temperature))
 
     def exactly(self, inputs: Inputs) -> Sampled:
         """Give what endless samples would, of rows of one shape; only where `exact` is."""
@@ -151,12 +155,12 @@ class ServedModel:
 
     def _moments(self) -> ClassificationMoments | RegressionMoments:
         if self.manifest.task == "classification":
-            return ClassificationMoments(logits=self.manifest.logits)
+            return ClassificationMoments(logits=self.manifest.logits, temperature=self.temperature)
         return RegressionMoments(variance_head=self.manifest.output.variance_head)
 
-    def _shown(self, outputs: Tensor) -> Tensor:
+    def _shown(self, outputs: Tensor, temperature: float = 1.0) -> Tensor:
         if self.manifest.task == "classification":
-            return probabilities(outputs, logits=self.manifest.logits)
+            return probabilities(outputs, logits=self.manifest.logits, temperature=temperature)
         return values_and_noise(outputs, variance_head=self.manifest.output.variance_head)[0]
 
     def _check_probabilities(self, outputs: Tensor) -> None:

@@ -70,16 +70,13 @@ class TextReader:
         Raises:
             InvalidInput: not texts, or one that has no tokens or too many.
         """
-        texts = _texts(inputs) if isinstance(inputs, bytes) else given_texts(TEXT, inputs)
+        texts = _given(inputs)
         rows = [self._filled(row, encoding) for row, encoding in enumerate(self._encoded(texts))]
         return Rows.of([list(column) for column in zip(*rows, strict=True)])
 
     def rows_as_sent(self, inputs: bytes | Sequence[GivenTensor], numbers: Sequence[int]) -> list[bytes]:
-        """Give some texts of inputs that have been read, each as JSON."""
-        if isinstance(inputs, bytes):
-            sent = msgspec.json.decode(_array(inputs), type=list[msgspec.Raw])
-            return [bytes(sent[number]) for number in numbers]
-        texts = given_texts(TEXT, inputs)
+        """Give the JSON of some rows of inputs that have been read: a text is a row, however it came."""
+        texts = _given(inputs)
         return [msgspec.json.encode(texts[number]) for number in numbers]
 
     def longest(self) -> Inputs:
@@ -134,6 +131,10 @@ def _values(spec: InputSpec, encoding: "Encoding") -> Array:
         "token_type_ids": encoding.type_ids,
     }
     return np.array(values[spec.name], spec.dtype)
+
+
+def _given(inputs: bytes | Sequence[GivenTensor]) -> list[str]:
+    return _texts(inputs) if isinstance(inputs, bytes) else given_texts(TEXT, inputs)
 
 
 def _texts(inputs: bytes) -> list[str]:

@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 from service.errors import CalibrationError
 
 CALIBRATION_FILE = "calibration.json"
+REPORT_FILE = "calibration.html"
 
 Contract = Literal["selective_risk", "joint_risk"]
 Share = Annotated[float, Meta(gt=0, lt=1)]

@@ -34,5 +34,7 @@ def in_words(message: str, tables: Mapping[str, type[Struct]], ways_out: Mapping
 def _alternatives(table: type[Struct], name: str) -> str:
     """Tell what may have been meant by an unknown key of a table."""
     fields = table.__struct_fields__
+    if not fields:
+        return "; there is none beside kind"
     near = get_close_matches(name, fields, 1)
     return f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(fields)}"

@@ -8,7 +8,9 @@ from torch import nn
 
 from service.errors import LoadError, ManifestError, WeightsError
 from service.repository.factory import build
-from service.repository.manifest import MODEL_NAME, Manifest, read_manifest
+from service.repository.huggingface import read_pretrained
+from service.repository.manifest import MODEL_NAME, FactorySource, HuggingFaceSource, Manifest
+from service.repository.manifest_file import read_manifest
 from service.repository.text import read_tokenizer
 from service.repository.weights import load_weights
 
@@ -24,22 +26,25 @@ class ReadModel:
     """One version of a model, with its weights.
 
     Args:
-        manifest: of the model.
+        manifest: of the model, with what a folder of Hugging Face says beside it.
         version: its number.
         module: the network, on the CPU.
-        weights_sha256: of the weights' file.
+        files_sha256: of the version's files that were read, by their names; the weights' first.
         folder: of the version.
         tokenizer: of a text model.
-        tokenizer_sha256: of its file.
     """
 
     manifest: Manifest
     version: int
     module: nn.Module
-    weights_sha256: str
+    files_sha256: dict[str, str]
     folder: Path
     tokenizer: "Tokenizer | None" = None
-    tokenizer_sha256: str | None = None
+
+    @property
+    def weights_sha256(self) -> str:
+        """Of the weights' file, in hexadecimal."""
+        return next(iter(self.files_sha256.values()))
 
     @property
     def manifest_path(self) -> Path:
@@ -89,18 +94,28 @@ class ModelFolder:
         Raises:
             FactoryError: the network cannot be built.
             WeightsError: its weights cannot be loaded.
+            PretrainedError: its folder is of Hugging Face, and cannot be served.
             TokenizerError: it takes text, and its tokenizer cannot be read.
         """
-        try:
-            module = build(manifest.source, allowed_factories)
-        except LoadError as cause:
-            raise type(cause)(f"{self.path / MANIFEST_FILE}: {cause}") from cause
         folder = self.path / str(version)
         if folder.is_symlink():
             raise WeightsError(f"{folder} is a symbolic link; a version must lie in the repository itself")
-        digest = load_weights(module, folder / WEIGHTS_FILE)
-        tokenizer = read_tokenizer(folder / manifest.tokenizer.file) if manifest.tokenizer else (None, None)
-        return ReadModel(manifest, version, module, digest, folder, *tokenizer)
+        if isinstance(manifest.source, HuggingFaceSource):
+            read = read_pretrained(folder, manifest)
+            module, manifest, digests = read.module, read.manifest, read.digests
+        else:
+            module = self._built(manifest.source, allowed_factories)
+            digests = {WEIGHTS_FILE: load_weights(module, folder / WEIGHTS_FILE)}
+        tokenizer = None
+        if manifest.tokenizer:
+            tokenizer, digests[manifest.tokenizer.file] = read_tokenizer(folder / manifest.tokenizer.file)
+        return ReadModel(manifest, version, module, digests, folder, tokenizer)
+
+    def _built(self, source: FactorySource, allowed: tuple[str, ...]) -> nn.Module:
+        try:
+            return build(source, allowed)
+        except LoadError as cause:
+            raise type(cause)(f"{self.path / MANIFEST_FILE}: {cause}") from cause
 
 
 def model_folders(repository: Path) -> list[ModelFolder]:

@@ -37,15 +37,15 @@ def load_weights(module: nn.Module, path: Path) -> str:
     try:
         missing, unexpected = load_model(module, path, strict=False)
     except safetensors.SafetensorError as cause:
-        raise WeightsError(f"{path} is not a safetensors file: {_looks_like(path) or cause}") from cause
+        raise WeightsError(f"{path} is not a safetensors file: {looks_like(path) or cause}") from cause
     except RuntimeError as cause:  # load_state_dict has no narrower error for a wrong shape
         raise WeightsError(f"{path} does not fit the model: {_last_line(cause)}") from cause
-    _check_names(path, missing, unexpected)
-    _check_finite(path, module)
+    check_names(path, missing, unexpected)
+    check_finite(path, module)
     return digest
 
 
-def _looks_like(path: Path) -> str | None:
+def looks_like(path: Path) -> str | None:
     with path.open("rb") as file:
         start = file.read(2)
     for signature, name in _ARCHIVES.items():
@@ -56,7 +56,7 @@ def _looks_like(path: Path) -> str | None:
     return None
 
 
-def _check_names(path: Path, missing: Collection[str], unexpected: Collection[str]) -> None:
+def check_names(path: Path, missing: Collection[str], unexpected: Collection[str]) -> None:
     for problem, names in (("lacks", missing), ("has more than the model:", unexpected)):
         if names:
             shown = ", ".join(sorted(names)[:_SHOWN])
@@ -72,7 +72,7 @@ def _wrapped(missing: Collection[str], unexpected: Collection[str]) -> str:
     return ""
 
 
-def _check_finite(path: Path, module: nn.Module) -> None:
+def check_finite(path: Path, module: nn.Module) -> None:
     """Refuse parameters that are no numbers; a buffer may hold infinity, as a mask of attention does."""
     for name, parameter in module.named_parameters():
         if not torch.isfinite(parameter).all():

@@ -73,6 +73,7 @@ class ClassificationMoments:
 
     Args:
         logits: whether the model gives logits, to be put through a softmax, or probabilities.
+        temperature: that the logits are divided by.
 
     Attributes:
         kind: of the measures.
@@ -81,14 +82,15 @@ class ClassificationMoments:
 
     kind = ClassificationMeasures
 
-    def __init__(self, *, logits: bool) -> None:
+    def __init__(self, *, logits: bool, temperature: float = 1.0) -> None:
         self.groups = Groups()
         self._logits = logits
+        self._temperature = temperature
         self._probabilities = Moments()
 
     def update(self, outputs: Tensor) -> None:
         """Take in a chunk of samples, [samples, rows, classes]."""
-        p = probabilities(outputs, logits=self._logits)
+        p = probabilities(outputs, logits=self._logits, temperature=self._temperature)
         self._probabilities.update(p)
         self.groups.update(_statistic(p))
 
@@ -161,11 +163,20 @@ def _one_hot(index: Tensor, classes: int) -> Tensor:
     return torch.nn.functional.one_hot(index, classes).double()
 
 
-def probabilities(outputs: Tensor, *, logits: bool) -> Tensor:
-    """Turn a classifier's outputs, [..., classes], into probabilities in double precision."""
+def probabilities(outputs: Tensor, *, logits: bool, temperature: float = 1.0) -> Tensor:
+    """Turn a classifier's outputs, [..., classes], into probabilities in double precision.
+
+    Args:
+        outputs: logits, or probabilities.
+        logits: whether they are the former.
+        temperature: that the logits are divided by, also those behind probabilities (Guo et al. 2017).
+    """
     values = outputs.double()
+    if logits:
+        return (values / temperature).softmax(-1)
     # What rounding has put a hair below 0 must not become the logarithm of a negative number.
-    return values.softmax(-1) if logits else values.clamp_min(0)
+    values = values.clamp_min(0)
+    return values if temperature == 1 else (values.log() / temperature).softmax(-1)
 
 
 def entropy(p: Tensor) -> Tensor:

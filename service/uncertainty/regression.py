@@ -48,6 +48,11 @@ class ValueStatistics:
         return self.variance if self.aleatoric_variance is None else self.variance + self.aleatoric_variance
 
     @property
+    def deviation(self) -> Array:
+        """Square root of the total variance, [rows, targets]."""
+        return np.sqrt(self.total_variance)
+
+    @property
     def interval_method(self) -> str:
         """What the interval is about: without the data's noise, the networks' disagreement alone."""
         return "normal_epistemic" if self.aleatoric_variance is None else "normal"

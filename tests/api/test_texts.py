@@ -1,6 +1,7 @@
 """Texts as rows, on both faces, from a server."""
 
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from starlette.testclient import TestClient
 from tritonclient.utils import serialize_byte_tensor
 
 from service.app import build
+from service.predictor.texts import TextReader
 from service.settings import Settings
 
 FILMS = ["a good film", "very very bad", "not good", "a film not good"]
@@ -46,13 +48,24 @@ def test_a_text_has_one_answer_alone_and_beside_others(client: TestClient) -> No
     assert min(row["variance"][0] for row in both) > 0
 
 
-def test_texts_that_take_long_to_read_are_read_apart(client: TestClient) -> None:
+def test_texts_that_take_long_to_read_are_read_apart(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[str] = []
+    usual = TextReader.read
+
+    def seen(self: TextReader, inputs: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return usual(self, inputs)
+
+    monkeypatch.setattr(TextReader, "read", seen)
     many = FILMS * 200
     found = probabilities(client, many)
     assert np.allclose(found, np.tile(probabilities(client, FILMS), (200, 1)), atol=1e-6)
     refused = client.post("/v1/models/films/predict", json={"inputs": [*many, ""]})
     assert refused.status_code == 400
     assert "row 800 has nothing" in refused.json()["error"]
+    assert [name.startswith("reading") for name in threads] == [True, False, True]
 
 
 def test_both_forms_of_the_protocol_take_texts(client: TestClient) -> None:
@@ -69,7 +82,7 @@ def test_both_forms_of_the_protocol_take_texts(client: TestClient) -> None:
 def test_what_a_text_model_takes_is_told(client: TestClient) -> None:
     told = client.get("/v1/models/films").json()
     assert told["inputs"] == [{"name": "text", "dtype": "string", "shape": []}]
-    assert len(told["tokenizer_sha256"]) == 64
+    assert len(told["files_sha256"]["tokenizer.json"]) == 64
     protocol = client.get("/v2/models/films").json()
     assert protocol["inputs"] == [{"name": "text", "datatype": "BYTES", "shape": [-1]}]
 
@@ -84,13 +97,13 @@ def test_half_of_a_surrogate_pair_is_told_as_such(client: TestClient, half: str)
 
 
 def test_a_new_tokenizer_is_served_after_a_load(client: TestClient, repository: Repository) -> None:
-    before = client.get("/v1/models/films").json()["tokenizer_sha256"]
+    before = client.get("/v1/models/films").json()["files_sha256"]["tokenizer.json"]
     other = texts.tokenizer()
     other.normalizer = None
     other.save(str(repository.path / "films" / "1" / "tokenizer.json"))
     changed = probabilities(client, ["GOOD"])
     assert client.post("/v2/repository/models/films/load").status_code == 200
-    assert client.get("/v1/models/films").json()["tokenizer_sha256"] != before
+    assert client.get("/v1/models/films").json()["files_sha256"]["tokenizer.json"] != before
     assert not np.allclose(probabilities(client, ["GOOD"]), changed)
 
 

@@ -165,11 +165,21 @@ def test_image_holds_the_environment_alone() -> None:
     assert re.search(r"apt|pip|gcc|curl", only("RUN", FINAL).arguments) is None
 
 
-def test_no_extras_are_installed() -> None:
+def test_no_extras_are_installed_but_those_that_are_asked_for() -> None:
     installed = [one.arguments for one in BUILD if one.word == "RUN" and "pip install" in one.arguments]
     assert installed
     assert [one for one in installed if re.search(r"\[\w+\]|-e |--editable", one)] == []
     assert [one for one in installed if "--constraint constraints.txt" not in one] == []
+    package = installed[-1].split()[-1]
+    for extras, asked in (("", "."), ("text,postgresql", ".[text,postgresql]")):
+        printed = subprocess.run(
+            ["bash", "-c", f"printf %s {package}"],
+            env={"EXTRAS": extras},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        assert printed == asked
     needed = " ".join(PROJECT["project"]["dependencies"])
     assert re.search(r"scikit|pytest|mypy|ruff|hypothesis", needed) is None
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from readme import ROOT
 
 from service.cli import main
-from service.repository.manifest import read_manifest
+from service.repository.manifest_file import read_manifest
 from service.settings import settings_table
 
 PAGES = sorted(
@@ -64,6 +64,14 @@ def test_the_manifests_of_the_documentation_are_good(tmp_path: Path) -> None:
         assert read_manifest(path).output.labels == expected
 
 
+def test_the_manifest_of_a_hugging_face_folder_is_good(tmp_path: Path) -> None:
+    (toml,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs/huggingface.md").read_text("utf-8"), re.DOTALL)
+    path = tmp_path / "reviews" / "model.toml"
+    path.parent.mkdir()
+    path.write_text(toml)
+    assert read_manifest(path).output.labels == ("poor", "fair", "good")
+
+
 def test_make_lists_every_command_that_the_readme_names() -> None:
     listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     commands = set(re.findall(r"^make ([a-z-]+)", listed, re.MULTILINE))
@@ -93,7 +101,7 @@ def test_the_architecture_lists_the_rooms() -> None:
 
 def test_every_command_helps_with_an_example() -> None:
     names = {*main.commands, *(found.name for found in entry_points(group="unsure.commands"))}
-    assert names == {"serve", "inspect", "keys", "train", "calibrate", "reviews"}
+    assert names == {"serve", "add", "inspect", "keys", "train", "calibrate", "reviews"}
     for name in names:
         helped = CliRunner().invoke(main, [name, "--help"])
         assert helped.exit_code == 0

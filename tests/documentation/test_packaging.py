@@ -14,6 +14,7 @@ OURS = {"service", "models"}
 BY_IMPORT = {"prometheus_client": "prometheus-client", "sklearn": "scikit-learn"}
 OF_SERVICE = (
     "text",
+    "huggingface",
     "parquet",
 )  # extras whose packages the service imports where a model or a file asks for it
 # uvicorn takes these up by itself where they are installed: a faster parser and a faster loop.
@@ -54,12 +55,6 @@ def test_training_needs_its_extra_alone() -> None:
     extra = names(PROJECT["optional-dependencies"]["train"])
     assert imported("models") - names(PROJECT["dependencies"]) == extra
     assert not extra & names(PROJECT["dependencies"])
-
-
-def test_hugging_face_is_for_factories_and_no_import_of_the_server() -> None:
-    extra = names(PROJECT["optional-dependencies"]["huggingface"])
-    assert extra <= imported("tests")
-    assert not extra & (imported("service") | imported("models"))
 
 
 def test_every_requirement_is_pinned_in_the_constraints() -> None:

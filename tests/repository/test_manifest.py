@@ -8,7 +8,8 @@ import pytest
 import tomlkit
 
 from service.errors import ManifestError
-from service.repository.manifest import Manifest, read_manifest
+from service.repository.manifest import Manifest
+from service.repository.manifest_file import read_manifest
 
 GOOD: dict[str, Any] = {
     "name": "digits",
@@ -59,6 +60,8 @@ def test_what_is_left_out_takes_its_default(tmp_path: Path) -> None:
 
 
 WRONG: list[tuple[str, Any, str]] = [
+    ("columns", {"image": ["left", "right"]}, "columns: names, for an input of one dimension, each of its"),
+    ("columns", {"none": ["left"]}, "columns: names, for an input of one dimension, each of its numbers"),
     ("nmae", "x", "unknown key nmae; did you mean name"),
     ("policy.thresold", 1, "unknown key policy.thresold; did you mean threshold"),
     ("source.version", 1, "unknown key source.version; there are: factory, arguments"),

@@ -22,7 +22,7 @@ def read(repository: Repository) -> ReadModel:
 def test_a_tokenizer_comes_with_its_digest_and_neither_cuts_nor_pads(repository: Repository) -> None:
     path = texts.add(repository) / "tokenizer.json"
     found = read(repository)
-    assert found.tokenizer_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert found.files_sha256["tokenizer.json"] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert found.tokenizer is not None
     assert len(found.tokenizer.encode("bad " * 20).ids) == 22
     assert len(found.tokenizer.encode("bad").ids) == 3

@@ -11,7 +11,7 @@ from own_files import customers, train, written
 from readme import ROOT
 
 from models.training.curves import learning_curves, ticks
-from models.training.fit import Epoch, Figures
+from models.training.fitting import Epoch, Figures
 
 SVG = "{http://www.w3.org/2000/svg}"
 

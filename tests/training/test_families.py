@@ -17,7 +17,9 @@ from models.training.demos import DEMOS
 from models.training.families import demo_of, entry_name, families_of
 from models.training.fit import Schedule, TrainingError, fit
 from models.training.objectives import OBJECTIVES
+from models.training.row_shapes import ARCHITECTURES
 from models.training.run import manifest_of, train_demo
+from models.training.text_recipe import TEXT_FAMILIES
 from models.zoo import concrete
 from service.cli import main
 from service.repository.folder import ModelFolder
@@ -33,7 +35,9 @@ def pair(request: pytest.FixtureRequest) -> tuple[str, str]:
 
 def test_the_command_names_what_there_is() -> None:
     assert set(DEMO_NAMES) == set(DEMOS)
-    assert set(FAMILIES) == {family for name in DEMO_NAMES for family in families_of(name)}
+    of_demos = {family for name in DEMO_NAMES for family in families_of(name)}
+    assert set(FAMILIES) == of_demos | set(TEXT_FAMILIES)
+    assert set(ARCHITECTURES) == of_demos
 
 
 def test_every_family_learns_from_the_demos_rows(pair: tuple[str, str]) -> None:

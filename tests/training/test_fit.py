@@ -17,10 +17,12 @@ from models.training import entry
 from models.training.data import Rows, split
 from models.training.demos import DEMOS
 from models.training.entry import check_entry, write_version
-from models.training.fit import Epoch, Schedule, TrainingError, fit
+from models.training.fit import Schedule, TrainingError, fit
+from models.training.fitting import Epoch
 from models.training.objectives import OBJECTIVES, accuracy, normal_nll, r_squared
 from models.training.run import manifest_of
 from models.zoo import cnn, mlp
+from service.calibration.data import fingerprints
 from service.cli import main
 from service.repository.folder import ModelFolder
 
@@ -123,13 +125,15 @@ def network() -> nn.Module:
 
 def test_an_entry_can_be_served_and_holds_what_it_should(tmp_path: Path) -> None:
     rows = Rows(torch.randn(5, 1, 8, 8), torch.arange(5))
-    version = write_version(tmp_path, manifest(), network(), rows, {"seed": 3})
+    version = write_version(tmp_path, manifest(), network(), (rows,), rows, {"seed": 3})
     folder = ModelFolder(tmp_path / "digits")
     read = folder.read(folder.manifest(), 1, ("models.zoo",))
     assert read.manifest.source.arguments["channels"] == [16, 32]
     kept = np.load(version / "calibration.npz")
     assert np.array_equal(kept["inputs"], rows.inputs.numpy())
     assert kept["targets"].tolist() == [0, 1, 2, 3, 4]
+    marks = (version / "training_rows.txt").read_text().split()
+    assert marks == fingerprints([rows.inputs.numpy().tobytes()], 5)  # as `unsure calibrate` makes them
     assert json.loads((version / "training.json").read_text()) == {"seed": 3}
     assert oct((version / "weights.safetensors").stat().st_mode)[-3:] == "644"
 
@@ -140,13 +144,13 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(entry, "save_model", fail)
     with pytest.raises(OSError, match="no space"):
-        write_version(tmp_path, manifest(), network(), Rows(torch.zeros(1), torch.zeros(1)), {})
+        write_version(tmp_path, manifest(), network(), (), Rows(torch.zeros(1), torch.zeros(1)), {})
     assert not list((tmp_path / "digits").iterdir())
 
 
 def test_another_models_folder_is_refused_before_training(tmp_path: Path) -> None:
     rows = Rows(torch.zeros(1), torch.zeros(1))
-    write_version(tmp_path, manifest(), network(), rows, {})
+    write_version(tmp_path, manifest(), network(), (rows,), rows, {})
     check_entry(tmp_path, manifest())
     check_entry(tmp_path, manifest() | {"policy": {"measure": "variation_ratio", "threshold": 1}})
     with pytest.raises(TrainingError, match="is of another model: output differ; remove its folder"):
@@ -194,4 +198,4 @@ def test_a_full_disk_is_told_in_one_sentence(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(
         TrainingError, match=r"weights.safetensors cannot be written: I/O error: No space left"
     ):
-        write_version(tmp_path, manifest(), network(), Rows(torch.zeros(1), torch.zeros(1)), {})
+        write_version(tmp_path, manifest(), network(), (), Rows(torch.zeros(1), torch.zeros(1)), {})

@@ -1,0 +1,1 @@
+"""What papers have reported, done again with this server's engine."""

@@ -1,0 +1,82 @@
+"""Rows as callers have them, and as JSON."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unsure_client.errors import InvalidInput
+from unsure_client.writing import written
+
+RowsGiven: TypeAlias = Any
+"""An array [rows, ...], a sequence of rows (also of different lengths), a DataFrame (its columns in the order
+of the model's features), or a Series; of a model of several inputs, a mapping of such by their names."""
+
+
+class Rows:
+    """Rows of one call.
+
+    Args:
+        given: by the caller.
+
+    Raises:
+        InvalidInput: there are none, or the inputs have different numbers of them.
+    """
+
+    def __init__(self, given: RowsGiven) -> None:
+        self.names = tuple(given) if isinstance(given, Mapping) else ()
+        inputs = list(given.values()) if isinstance(given, Mapping) else [given]
+        self.index = next((rows.index for rows in inputs if _is_pandas(rows)), None)
+        self._inputs = [_rows_of(rows) for rows in inputs]
+        self.count = self._count()
+
+    def encoded(self, number: int) -> tuple[bytes, ...]:
+        """Write a row as JSON, one text an input.
+
+        Raises:
+            InvalidInput: it cannot be.
+        """
+        return tuple(_encoded(rows[number], number) for rows in self._inputs)
+
+    def _count(self) -> int:
+        counts = {len(rows) for rows in self._inputs}
+        if len(counts) > 1:
+            told = {name: len(rows) for name, rows in zip(self.names, self._inputs, strict=True)}
+            raise InvalidInput(f"all inputs must have the same number of rows, and have {told}")
+        if counts in (set(), {0}):
+            raise InvalidInput("there are no rows; give at least one")
+        return counts.pop()
+
+
+def _rows_of(given: RowsGiven) -> Sequence[Any] | NDArray[Any]:
+    if _is_pandas(given):
+        return _converted(given.to_numpy())
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        return _converted(given)
+    return given
+
+
+def _converted(given: Any) -> NDArray[Any]:
+    """Take what is an array to numpy: a tensor, say."""
+    array = np.asarray(given)
+    if not array.ndim:
+        raise InvalidInput(
+            f"rows must be an array, a sequence or a DataFrame, and are a {type(given).__name__}"
+        )
+    return array
+
+
+def _is_pandas(given: Any) -> bool:
+    return hasattr(given, "to_numpy") and hasattr(given, "index")
+
+
+def _encoded(row: Any, number: int) -> bytes:
+    try:
+        return written(row)
+    except ValueError as cause:
+        raise InvalidInput(
+            f"row {number} holds NaN or an infinity; a model takes finite numbers alone"
+        ) from cause
+    except TypeError as cause:
+        raise InvalidInput(f"row {number} holds what is neither a number nor a text: {cause}") from cause

@@ -1,0 +1,83 @@
+"""Settings as options of commands, and what every command does with an error."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import click
+
+from service.errors import UnsureError
+from service.logs import start_logging
+from service.settings import Setting, Settings, settings_table
+
+
+def _option(setting: Setting) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    return click.option(
+        setting.option,
+        setting.name,
+        type=_type(setting),
+        is_flag=setting.is_flag,
+        default=setting.default,
+        envvar=setting.variable,
+        show_default=True,
+        show_envvar=True,
+        help=setting.described.text,
+    )
+
+
+class Finite(click.FloatRange):
+    """A number within bounds; NaN is within none, and would pass every comparison."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read a number."""
+        number = super().convert(value, param, ctx)
+        if not isfinite(number):
+            self.fail(f"{value} is not a finite number", param, ctx)
+        return number
+
+
+def _type(setting: Setting) -> click.ParamType[Any]:
+    if setting.described.choices:
+        return click.Choice(setting.described.choices, case_sensitive=False)
+    if setting.is_flag:
+        return click.BOOL
+    if setting.kind is Path:
+        return click.Path(path_type=Path)
+    if setting.kind is int:
+        return click.IntRange(_whole(setting.described.minimum), _whole(setting.described.maximum))
+    if setting.kind is float:
+        return Finite(setting.described.minimum, setting.described.maximum)
+    return click.STRING
+
+
+def _whole(bound: float | None) -> int | None:
+    return None if bound is None else int(bound)
+
+
+def with_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command one option for each of these settings; for all, if none is named."""
+
+    def decorated(command: Callable[..., None]) -> Callable[..., None]:
+        for setting in reversed(settings_table()):
+            if not names or setting.name in names:
+                command = _option(setting)(command)
+        return command
+
+    return decorated
+
+
+def logged(settings: Settings) -> Settings:
+    """Start logging as the settings say."""
+    start_logging(settings.log_level)
+    return settings
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """End with one sentence where an error is ours."""
+    try:
+        yield
+    except UnsureError as cause:
+        raise click.ClickException(str(cause)) from cause

@@ -1,0 +1,159 @@
+"""Reading model.toml strictly: every mistake is named with its file and its key."""
+
+import tomllib
+from collections.abc import Mapping
+from math import isfinite
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+from msgspec import Struct
+
+from service.errors import ManifestError
+from service.repository.complaints import in_words
+from service.repository.manifest import (
+    AdaptiveSpec,
+    Dtype,
+    FactorySource,
+    HuggingFaceSource,
+    InputSpec,
+    Manifest,
+    OutputSpec,
+    PolicySpec,
+    SamplingSpec,
+    Task,
+)
+from service.repository.text import TokenizerSpec, input_rules
+
+_LARGEST_SEED = 2**64 - 1
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read and check a model.toml.
+
+    Raises:
+        ManifestError: the text names the file and the key.
+    """
+    if path.is_symlink():
+        raise ManifestError(f"{path} is a symbolic link; a model must lie in the repository itself")
+    if path.exists() and not path.is_file():
+        raise ManifestError(f"{path} is not a file")
+    values: dict[str, Any] = {}
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+        manifest = msgspec.convert(values, Manifest)
+    except OSError as cause:
+        raise ManifestError(f"{path} cannot be read: {cause.strerror}") from cause
+    except UnicodeDecodeError as cause:
+        raise ManifestError(f"{path} is not UTF-8 text") from cause
+    except msgspec.ValidationError as cause:
+        raise ManifestError(f"{path}: {in_words(str(cause), _tables(values), _WAYS_OUT)}") from cause
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as cause:
+        raise ManifestError(f"{path} is not valid TOML: {cause}") from cause
+    _check(manifest, path)
+    return manifest
+
+
+_WAYS_OUT = {
+    "source.factory": "write package.module:function",
+    "source.kind": "it is factory or huggingface",
+    "task": f"it is one of {', '.join(get_args(Task))}",
+    ".dtype": f"it is one of {', '.join(get_args(Dtype))}",
+    "output.activation": "it is softmax or none",
+    "sampling.samples": 'it is a number, { min, max }, or "exact"',
+    "tokenizer.file": "a file of the version's folder, by its name",
+    "sampling.sites": 'it is "all", "head", or a list of patterns',
+}
+"""What a key may be, by its end."""
+
+
+def _tables(values: Mapping[str, Any]) -> dict[str, type[Struct]]:
+    """Name what each table may hold; a source's keys depend on its kind."""
+    match values:
+        case {"source": {"kind": "huggingface"}}:
+            return _TABLES | {"source": HuggingFaceSource}
+    return _TABLES
+
+
+_TABLES: dict[str, type[Struct]] = {
+    "": Manifest,
+    "source": FactorySource,
+    "input": InputSpec,
+    "output": OutputSpec,
+    "sampling": SamplingSpec,
+    "sampling.samples": AdaptiveSpec,
+    "policy": PolicySpec,
+    "tokenizer": TokenizerSpec,
+}
+
+
+def _check(manifest: Manifest, path: Path) -> None:
+    """Check what spans several keys, and what a type does not say."""
+    for broken, key, problem in [*_source_rules(manifest), *_rules(manifest, path.parent.name)]:
+        if broken:
+            raise ManifestError(f"{path}: {key}: {problem}")
+
+
+def _source_rules(manifest: Manifest) -> list[tuple[bool, str, str]]:
+    """Check that inputs and labels are said once: here, or by a folder of Hugging Face."""
+    if isinstance(manifest.source, HuggingFaceSource):
+        said = "is what the folder of Hugging Face says; leave it out"
+        return [
+            (bool(manifest.input), "input", said),
+            (manifest.output.name is not None, "output.name", said),
+        ]
+    unlabelled = manifest.task == "classification" and not manifest.output.labels
+    return [
+        (not manifest.input, "missing key input", "one table per tensor"),
+        (unlabelled, "output.labels", "classification needs 2 or more, one a class"),
+        *(input_rules(manifest.input) if manifest.tokenizer and manifest.input else ()),
+    ]
+
+
+def _rules(manifest: Manifest, folder: str) -> list[tuple[bool, str, str]]:
+    output, sampling, threshold = manifest.output, manifest.sampling, manifest.policy.threshold
+    classifies = manifest.task == "classification"
+    names = [tensor.name for tensor in manifest.input]
+    softmax = output.activation == "softmax"
+    fewest = sampling.samples.min if isinstance(sampling.samples, AdaptiveSpec) else sampling.most_samples
+    values = not classifies and not output.variance_head
+    no_values = '"exact" is for regression without a variance head'
+    too_many = f"{sampling.most_samples} is more than sampling.max_samples, {sampling.max_samples}"
+    return [
+        (manifest.name != folder, "name", f"{manifest.name!r} must be the folder's name, {folder!r}"),
+        (len(set(names)) < len(names), "input.name", f"each may stand once: {', '.join(names)}"),
+        (any(0 in tensor.shape for tensor in manifest.input), "input.shape", "a dimension cannot be 0"),
+        (not all(_ascends(tensor.range) for tensor in manifest.input), "input.range", "is [lowest, highest]"),
+        (
+            classifies and len(output.labels) == 1,
+            "output.labels",
+            "classification needs 2 or more, one a class",
+        ),
+        (len(set(output.labels)) < len(output.labels), "output.labels", "each may stand once"),
+        (not classifies and bool(output.labels), "output.labels", "regression has none"),
+        (not classifies and softmax, "output.activation", "softmax is for classification"),
+        (classifies and output.variance_head, "output.variance_head", "is for regression"),
+        (sampling.most_samples > sampling.max_samples, "sampling.samples", too_many),
+        (fewest > sampling.most_samples, "sampling.samples", f"min {fewest} is more than max"),
+        (
+            sampling.samples == "exact" and not values,
+            "sampling.samples",
+            no_values,
+        ),
+        (sampling.seed > _LARGEST_SEED, "sampling.seed", f"{sampling.seed} is more than 2**64 - 1"),
+        (sampling.sites == (), "sampling.sites", "an empty list samples nothing"),
+        (not isfinite(threshold), "policy.threshold", f"{threshold} is not finite"),
+        (
+            any(_lengths(manifest).get(name) != (len(names),) for name, names in manifest.columns.items()),
+            "columns",
+            "names, for an input of one dimension, each of its numbers",
+        ),
+    ]
+
+
+def _lengths(manifest: Manifest) -> dict[str, tuple[int, ...]]:
+    return {tensor.name: tensor.shape for tensor in manifest.input}
+
+
+def _ascends(limits: tuple[float, float] | None) -> bool:
+    return limits is None or (isfinite(limits[0]) and isfinite(limits[1]) and limits[0] <= limits[1])

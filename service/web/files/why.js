@@ -1,0 +1,52 @@
+/** Why a row was flagged, in plain words, from its statistics. */
+
+import { element } from "./elements.js";
+import { number, percent } from "./numbers.js";
+import { measureName, measureWords } from "./policy.js";
+
+const CLOSE = 0.5; // of the whole: below, most of the uncertainty is in every sample
+
+/** Say why an item is here. */
+export function why(review, labels) {
+  const said = [trigger(review), ...(review.task === "classification" ? ofClasses(review, labels) : ofValues(review))];
+  return [
+    ...said.map((sentence) => element("p", {}, sentence)),
+    element("ul", { class: "reasons quiet small", "aria-label": "Reasons as the server gave them" }, review.reasons.map((reason) => element("li", {}, element("code", {}, reason.code), ": ", reason.message))),
+  ];
+}
+
+function trigger({ audit, measure, score, threshold, reasons }) {
+  if (audit && !reasons.length) return "It was not flagged. It was drawn at random, to check the rows that nobody would see.";
+  const words = measureWords(measure);
+  const name = `Its ${measureName(measure)}${words ? ` (${words})` : ""}`;
+  return score > threshold
+    ? `${name} is ${number(score)}. Above ${number(threshold)} a person looks before the answer is used.`
+    : `${name} is ${number(score)}.`;
+}
+
+function ofClasses({ statistics }, labels) {
+  return [between(statistics.mean, labels), kind(statistics)].filter(Boolean);
+}
+
+function between(mean, labels) {
+  if (!Array.isArray(mean) || mean.length < 2) return null;
+  const order = mean.map((_, place) => place).sort((one, other) => mean[other] - mean[one]);
+  const [first, second] = order.map((place) => `${labels[place] ?? `class ${place}`} (${percent(mean[place])})`);
+  return `It hesitates between ${first} and ${second}.`;
+}
+
+/** Entropy is a sum: what every sample has by itself, and what comes of samples that contradict each other. */
+function kind({ predictive_entropy: whole, mutual_information: disagreement, variation_ratio: others }) {
+  if (!(whole > 0) || disagreement === undefined) return null;
+  const part = Math.max(0, disagreement / whole);
+  const named = others > 0 ? ` ${percent(others)} of the samples name another class.` : "";
+  return part > CLOSE
+    ? `Most of the doubt (${percent(part)}) is disagreement between the samples, as with rows unlike those that the model has learnt from.${named}`
+    : `Most of the doubt (${percent(1 - part)}) is in each sample by itself, as with rows that lie between classes.${named}`;
+}
+
+function ofValues({ prediction: { interval } }) {
+  if (!interval) return [];
+  const bounds = interval.lower.map((lower, place) => `${number(lower)} to ${number(interval.upper[place])}`);
+  return [`The true value is expected, at ${percent(interval.level)}, within ${bounds.join("; ")}.`];
+}
