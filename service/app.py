@@ -65,6 +65,7 @@ def build(
         telemetry,
         stores_inputs=settings.review_inputs == "stored",
         refuses=settings.review_failure == "refuse",
+        audit_share=settings.review_audit_share,
     )
     predictor = Predictor(catalogue, scheduler, telemetry, settings.max_sample_values, reviewing)
     guard = Guard(_ring(settings), telemetry, protect_all=settings.protect_all)

@@ -114,6 +114,10 @@ class Settings:
         str,
         Described("What the review queue keeps of a row's input.", choices=("stored", "hashed")),
     ] = "stored"
+    review_audit_share: Annotated[
+        float,
+        Described("Share of the rows that are not flagged that enter the review queue too, as audits.", 0, 1),
+    ] = 0.0
     review_days: Annotated[
         float, Described("How long an item of the review queue is kept, in days; 0 for ever.", 0)
     ] = 0.0

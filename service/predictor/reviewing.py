@@ -27,16 +27,24 @@ class Reviewing:
         telemetry: counts what could not enter.
         stores_inputs: whether a row's input enters too, or its hash alone.
         refuses: whether an answer is kept back whose rows could not enter.
+        audit_share: of the rows that are not flagged, that enters all the same.
     """
 
     def __init__(
-        self, queue: ReviewQueue | None, telemetry: Telemetry, *, stores_inputs: bool, refuses: bool
+        self,
+        queue: ReviewQueue | None,
+        telemetry: Telemetry,
+        *,
+        stores_inputs: bool,
+        refuses: bool,
+        audit_share: float = 0.0,
     ) -> None:
         self._queue = queue
         self._telemetry = telemetry
         self._missed = 0  # rows, since the last that entered
         self._stores_inputs = stores_inputs
         self._refuses = refuses
+        self._audit_share = audit_share
 
     async def entered(
         self, question: UncertaintyQuestion, model: ServedModel, rows: Rows, answer: UncertaintyAnswer
@@ -46,28 +54,43 @@ class Reviewing:
         Raises:
             Unavailable: they could not enter, and no answer is wanted without it.
         """
-        numbers = _to_review(question, model, answer)
-        if not numbers:
+        flagged = _to_review(question, model, answer)
+        if not flagged and not self._audit_share:
             return answer
         if self._queue is None:
-            missed = "this server keeps no review queue" if question.review else None
+            missed = "this server keeps no review queue" if flagged and question.review else None
             return replace(answer, reviewed=Reviewed({}, missed))
         inputs = RowInputs(question.inputs, model.inputs, rows)
+        numbers = sorted([*flagged, *self._audited(question, model, answer, inputs)])
+        if not numbers:
+            return answer
         entering = self._rows(question, model, answer, inputs, numbers)
         return replace(answer, reviewed=await self._enter(self._queue, entering))
+
+    def _audited(
+        self, question: UncertaintyQuestion, model: ServedModel, answer: UncertaintyAnswer, inputs: RowInputs
+    ) -> list[int]:
+        """Choose rows that the model's own policy does not flag, by a hash: the same row is chosen always."""
+        if not self._audit_share or question.threshold is not None or not _wanted(question, model):
+            return []
+        unflagged = [number for number, flag in enumerate(answer.flags) if not flag.low_confidence]
+        return [number for number in unflagged if _place(inputs.digest(number)) < self._audit_share]
 
     async def _enter(self, queue: ReviewQueue, rows: Sequence[Row]) -> Reviewed:
         try:
             identifiers = await queue.enter(rows)
         except Unavailable as error:
             self._miss(rows, error)
+            if all(row.audit for row in rows):  # nobody waits for these
+                return Reviewed()
             if self._refuses:
                 raise Unavailable(f"{error}; no answer is given without the review it needs") from error
             return Reviewed({}, str(error))
         if self._missed:
             log.warning("rows enter the review queue again; %d did not, or not in time", self._missed)
             self._missed = 0
-        return Reviewed({row.number: one for row, one in zip(rows, identifiers, strict=True)})
+        entered = zip(rows, identifiers, strict=True)
+        return Reviewed({row.number: one for row, one in entered if not row.audit})
 
     def _miss(self, rows: Sequence[Row], error: Unavailable) -> None:
         """Count rows that did not enter; the log tells of the first, and when others do again."""
@@ -94,9 +117,18 @@ class Reviewing:
         ]
 
 
+def _wanted(question: UncertaintyQuestion, model: ServedModel) -> bool:
+    return model.manifest.policy.review if question.review is None else question.review
+
+
 def _to_review(question: UncertaintyQuestion, model: ServedModel, answer: UncertaintyAnswer) -> list[int]:
-    wanted = model.manifest.policy.review if question.review is None else question.review
+    wanted = _wanted(question, model)
     return [number for number, flag in enumerate(answer.flags) if wanted and flag.low_confidence]
+
+
+def _place(digest: str) -> float:
+    """Give a row's place from 0 to 1, by its hash."""
+    return int(digest[:13], 16) / 16**13
 
 
 def _row(
@@ -124,6 +156,7 @@ def _row(
         statistics=_statistics(measures, number) | {"seed": answer.seed},
         input=given,
         input_sha256=digest,
+        audit=not flag.low_confidence,
     )
 
 

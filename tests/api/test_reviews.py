@@ -376,6 +376,29 @@ def test_the_log_tells_of_an_outage_twice_and_of_its_end(
     ]
 
 
+def test_a_share_of_what_is_not_flagged_enters_as_audits(repository: Repository, serve: Serve) -> None:
+    repository.add(policy=SURE)
+    client = serve(review_audit_share=0.25)
+    rows = [[float(number), 0, 0, 0, 0, 0] for number in range(200)]
+    for _ in range(2):
+        assert set(ids(ask(client, rows, headers={"X-Request-ID": "a"}))) == {None}
+    ask(client, rows, review=False)
+    ask(client, rows, threshold=20)
+    audits = get(client, status="any", limit=200)["reviews"]
+    assert 25 < len(audits) < 75
+    assert all(one["audit"] and one["reasons"] == [] for one in audits)
+    ask(client, rows[::-1])
+    again = get(client, status="any", limit=200)["reviews"]
+    assert len(again) == 2 * len(audits)
+    assert {one["input_sha256"] for one in again} == {one["input_sha256"] for one in audits}
+
+
+def test_an_audit_that_cannot_enter_keeps_no_answer_back(repository: Repository, serve: Serve) -> None:
+    repository.add(policy=SURE)
+    client = serve(review_url=BROKEN, review_failure="refuse", review_audit_share=1.0)
+    assert "review_error" not in ask(client)
+
+
 def test_decisions_are_counted(client: TestClient) -> None:
     for identifier, right in zip(ids(ask(client)), (True, False, None), strict=True):
         review = get(client, f"/{identifier}")
