@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict
 
 import torch
 from starlette.applications import Starlette
@@ -16,6 +17,7 @@ from service.api.guard import Guard
 from service.api.receiving import BodyLimits
 from service.errors import KeysError, StartError, Unavailable
 from service.fleet.link import Link, Membership
+from service.predictor.auditing import audit_figures
 from service.predictor.catalogue import Catalogue
 from service.predictor.execution import Execution
 from service.predictor.lanes import LaneRunner
@@ -25,8 +27,8 @@ from service.process import keep_what_is_loaded, let_go_of_what_is_replaced
 from service.review.database import Database
 from service.review.queue import ReviewQueue
 from service.review.retention import retain
-from service.review.store import Store
-from service.review.watching import watch
+from service.review.store import Audit, Store
+from service.review.watching import by_status, watch
 from service.scheduling.scheduler import Limits, Scheduler
 from service.settings import NO_REVIEWS, Settings
 from service.telemetry.metrics import Telemetry
@@ -89,7 +91,7 @@ def build(
         watching = asyncio.create_task(_end_in_trouble(scheduler)) if link is not None else None
         if link is not None:
             link.listen()
-        async with _reviewed(queue, settings.review_days, telemetry):
+        async with _reviewed(queue, settings.review_days, catalogue, telemetry):
             yield
             if watching is not None:
                 watching.cancel()
@@ -144,13 +146,23 @@ def _review_queue(settings: Settings) -> ReviewQueue | None:
 
 
 @asynccontextmanager
-async def _reviewed(queue: ReviewQueue | None, days: float, telemetry: Telemetry) -> AsyncIterator[None]:
+async def _reviewed(
+    queue: ReviewQueue | None, days: float, catalogue: Catalogue, telemetry: Telemetry
+) -> AsyncIterator[None]:
     """Have the queue open; whoever still enters rows at the end has left before."""
     if queue is None:
         yield
         return
+
+    def audited(audits: list[Audit]) -> None:
+        for figures in audit_figures(catalogue.served(), audits):
+            telemetry.audited(**asdict(figures))
+
     opening = asyncio.create_task(_open(queue))
-    tasks = [asyncio.create_task(watch(queue, telemetry.review_items))]
+    tasks = [
+        asyncio.create_task(watch(queue, by_status, telemetry.review_items)),
+        asyncio.create_task(watch(queue, Store.audits, audited)),
+    ]
     if days > 0:
         tasks.append(asyncio.create_task(retain(queue, days)))
     yield

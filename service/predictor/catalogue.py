@@ -46,6 +46,10 @@ class Catalogue:
         """List the models by name."""
         return [self._entries[name] for name in sorted(self._entries)]
 
+    def served(self) -> list[ServedModel]:
+        """List the versions that answer."""
+        return [model for entry in self.entries() for model in entry.versions.values()]
+
     def entry(self, name: str) -> Entry:
         """Give one model.
 

@@ -14,7 +14,7 @@ from service.errors import (
     TooLarge,
     Unavailable,
 )
-from service.flagging.policy import Flag
+from service.flagging.policy import Flag, Policy
 from service.predictor.answers import (
     DETERMINISTIC,
     EXACT,
@@ -107,7 +107,7 @@ class Predictor:
         sampled = rows.in_order([one for one in results if isinstance(one, Sampled)])
         whole = [one for one in results if not isinstance(one, Sampled)]
         flags = policy.decide(sampled.scores.tolist())
-        self._count(model, sampled, flags)
+        self._count(model, policy, sampled, flags)
         answer = UncertaintyAnswer(
             identity=model.identity,
             seed=seed,
@@ -164,10 +164,14 @@ class Predictor:
         self._telemetry.ran(*model.identity.key, mode, rows=len(rows), queue_seconds=done.queue_seconds)
         return done.results
 
-    def _count(self, model: ServedModel, sampled: Sampled, flags: Sequence[Flag]) -> None:
+    def _count(self, model: ServedModel, policy: Policy, sampled: Sampled, flags: Sequence[Flag]) -> None:
         self._telemetry.sampled(*model.identity.key, int(sampled.measures.samples.sum()))
         for flag in flags:
             self._telemetry.decided(*model.identity.key, flag.score, [reason.code for reason in flag.reasons])
+        if model.drift is not None and policy.certified:
+            drift = model.drift.add(sampled.scores)
+            if drift is not None:
+                self._telemetry.drifted(*model.identity.key, drift)
 
 
 def _check_exact(question: UncertaintyQuestion, model: ServedModel) -> None:

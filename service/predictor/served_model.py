@@ -11,6 +11,7 @@ from service.errors import LoadError, ManifestError, ModelError
 from service.flagging.policy import Policy
 from service.predictor.answers import EXACT, ClassPrediction, Exact, Identity, Sampled, ValuePrediction
 from service.predictor.certificate import certificate, entry_sha256
+from service.predictor.drift import ScoreDrift
 from service.predictor.execution import Execution, choice_of, findings_of
 from service.predictor.inputs import TORCH_DTYPES, InputReader
 from service.predictor.rows import Inputs
@@ -83,6 +84,8 @@ class ServedModel:
         )
         self.certificate = certificate(read, configured, self.setting, self.shown_width)
         self.policy = self.certificate.policy
+        calibration = self.certificate.calibration
+        self.drift = ScoreDrift(calibration.histogram) if calibration else None
         self.temperature = self.certificate.temperature
 
     def predict(self, inputs: Inputs) -> ClassPrediction | ValuePrediction:

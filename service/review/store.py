@@ -42,6 +42,21 @@ class Tally:
     agreed: int
 
 
+@dataclass(frozen=True)
+class Audit:
+    """What people have said of rows that a policy did not flag, of those that entered by chance.
+
+    Args:
+        policy_id: of the policy.
+        labelled: how many people have looked at.
+        wrong: how many of these the model had wrong.
+    """
+
+    policy_id: str
+    labelled: int
+    wrong: int
+
+
 class Store:
     """Keeps items.
 
@@ -176,6 +191,14 @@ class Store:
         query = select(*versions, *counted).group_by(*versions).order_by(*versions)
         with self._database.reading() as connection:
             return [Tally(*found) for found in connection.execute(query)]
+
+    def audits(self) -> list[Audit]:
+        """Count the labelled audit rows of each policy."""
+        wrong = func.sum(case((ITEMS.c.agreed.is_(False), 1), else_=0))
+        labelled = (ITEMS.c.audit.is_(True), standing("resolved", self.now))
+        query = select(ITEMS.c.policy_id, func.count(), wrong).where(*labelled).group_by(ITEMS.c.policy_id)
+        with self._database.reading() as connection:
+            return [Audit(*found) for found in connection.execute(query)]
 
     def forget(self, seconds: float, most: int) -> int:
         """Remove the oldest of the items of such an age, except what somebody holds; tells how many."""

@@ -3,33 +3,39 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from typing import TypeVar
 
 from service.errors import Unavailable
 from service.review.queue import ReviewQueue
 from service.review.store import Store
+
+Counted = TypeVar("Counted")
 
 _SECONDS = 30.0
 
 
 async def watch(
     queue: ReviewQueue,
-    tell: Callable[[Mapping[str, int]], object],
+    count: Callable[[Store], Counted],
+    tell: Callable[[Counted], object],
     pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
 ) -> None:
-    """Tell how many items stand where, now and twice a minute, for ever; while nobody knows, nothing is told.
+    """Count and tell, now and twice a minute, for ever; while nobody knows, nothing is told.
 
     Args:
         queue: of the items.
-        tell: takes the numbers, by status.
+        count: counts some of them.
+        tell: takes what was counted.
         pause: waits for some seconds.
     """
     while True:
         with suppress(Unavailable):  # told in the log
-            tell(await queue.ask(_counts))
+            tell(await queue.ask(count))
         await pause(_SECONDS)
 
 
-def _counts(store: Store) -> Mapping[str, int]:
+def by_status(store: Store) -> Mapping[str, int]:
+    """Count items by where they stand."""
     tallies = store.tallies()
     return {
         status: sum(getattr(tally, status) for tally in tallies)

@@ -1,7 +1,8 @@
 """Every metric the server has."""
 
+import math
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -141,6 +142,25 @@ class Telemetry:
             ("reason",),
             registry=registry,
         )
+        latest = partial(Gauge, labelnames=_VERSION, registry=registry, multiprocess_mode="livemostrecent")
+        self._audit_rows = latest(
+            "unsure_audit_rows",
+            "Rows that were not flagged, entered the review queue by chance, and have a label.",
+        )
+        self._audit_error = latest("unsure_audit_error", "Share of the audit rows that the model had wrong.")
+        self._audit_bound = latest(
+            "unsure_audit_error_lower_bound",
+            "More than this share of the rows that are not flagged is wrong, with the promise's confidence or "
+            "95 %, at every moment at once.",
+        )
+        self._promised_error = latest(
+            "unsure_promised_error",
+            "Share of the rows that are not flagged which may be wrong, as the calibration promises.",
+        )
+        self._score_drift = latest(
+            "unsure_score_drift",
+            "Population stability index of the last 500 to 1000 scores against those of the calibration.",
+        )
         # A series that appears with its first count shows no increase.
         for agreed in (True, False):
             self._review_decisions.labels(str(agreed).lower())
@@ -214,6 +234,19 @@ class Telemetry:
     def review_missed(self, reason: str, rows: int) -> None:
         """Count rows that did not enter."""
         self._review_missed.labels(reason).inc(rows)
+
+    def audited(
+        self, model: str, version: str, *, rows: int, error: float, lower_bound: float, promised: float | None
+    ) -> None:
+        """Tell what audits say of a version's present policy."""
+        self._audit_rows.labels(model, version).set(rows)
+        self._audit_error.labels(model, version).set(error)
+        self._audit_bound.labels(model, version).set(lower_bound)
+        self._promised_error.labels(model, version).set(math.nan if promised is None else promised)
+
+    def drifted(self, model: str, version: str, index: float) -> None:
+        """Tell how far a version's scores have moved from those it was calibrated with."""
+        self._score_drift.labels(model, version).set(index)
 
     def loaded(self, model: str, seconds: float) -> None:
         """Count a load of a version."""

@@ -8,7 +8,7 @@ from reviewed import row
 from service.errors import Unavailable
 from service.review.queue import ReviewQueue
 from service.review.store import Store, Tally
-from service.review.watching import watch
+from service.review.watching import by_status, watch
 
 
 def test_items_are_counted_again_and_again(store: Store) -> None:
@@ -31,7 +31,7 @@ def test_items_are_counted_again_and_again(store: Store) -> None:
 
     async def watched() -> None:
         try:
-            await watch(queue, told.append, pause)
+            await watch(queue, by_status, told.append, pause)
         except asyncio.CancelledError:
             pass
         finally:
