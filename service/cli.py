@@ -123,6 +123,12 @@ def add(name: str, **given: Any) -> None:
     "`unsure train` has kept.",
 )
 @click.option(
+    "--from-reviews",
+    is_flag=True,
+    help="Take the audit rows of the review queue that are resolved. The threshold that serves is kept, "
+    "or made stricter.",
+)
+@click.option(
     "--target-error",
     type=Finite(0, 1, min_open=True, max_open=True),
     default=0.02,
@@ -155,11 +161,12 @@ def add(name: str, **given: Any) -> None:
     help="Scale the probabilities of samples: one number for all, fitted to the rows that choose the score.",
 )
 @click.option("--measure", help="The score; left out, the best of all on some of the rows.")
-@with_settings("repository", "factories", "device", "plan", "precision", "log_level")
+@with_settings("repository", "factories", "device", "plan", "precision", "review_url", "log_level")
 def calibrate(
     model: str,
     version: int | None,
     data: Path | None,
+    from_reviews: bool,
     target_error: float,
     confidence: float,
     contract: Any,
@@ -173,7 +180,10 @@ def calibrate(
     MODEL is the name of a folder of the repository. Writes calibration.json beside the weights, and a report
     to look at; a server takes the calibration with its next start, or when the model is loaded anew.
     """
+    if from_reviews and data is not None:
+        raise click.UsageError("--from-reviews takes the rows of the review queue: leave out --data")
     from service.calibration.calibrating import Asked  # as above
+    from service.calibration.from_reviews import calibrate_from_reviews
     from service.calibration.report import write_report
     from service.calibration.run import Wish
     from service.calibration.run import calibrate as calibrated
@@ -182,7 +192,8 @@ def calibrate(
     settings = logged(Settings(**given))
     asked = Asked(contract, target_error, confidence, measure, temperature=temperature)
     with told():
-        made = calibrated(settings, Wish(model, version, data, asked, tolerance), _watched)
+        wish = Wish(model, version, data, asked, tolerance)
+        made = (calibrate_from_reviews if from_reviews else calibrated)(settings, wish, _watched)
         report = write_report(made)
     click.echo(made_in_words(made))
     click.echo(f"Written to {made.path}, and a report to look at to {report}.", err=True)

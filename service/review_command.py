@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from service.review.store import Store
 
 _LIST_MOST = 1000
-_PAGE_ITEMS = 100
 _PATIENCE_SECONDS = 30.0  # a person waits, and no request
 
 _SETTINGS = {setting.name: setting for setting in settings_table()}
@@ -84,10 +83,11 @@ def export(status: str, model: str | None, format_: str, review_url: str) -> Non
     import msgspec
 
     from service.api.review_views import label_studio, review
+    from service.review.listing import all_items
     from service.review.paging import Filter
 
     with told(), _store(review_url) as store:
-        shown = (review(item, store.now) for item in _all(store, Filter(_status(status), model)))
+        shown = (review(item, store.now) for item in all_items(store, Filter(_status(status), model)))
         if format_ == "jsonl":
             for one in shown:
                 click.echo(msgspec.json.encode(one))
@@ -144,16 +144,6 @@ def _store(url: str) -> "Iterator[Store]":
         yield Store(database, _SETTINGS["review_lease_seconds"].default)
     finally:
         database.close()
-
-
-def _all(store: "Store", wanted: Any) -> "Iterator[Item]":
-    after: str | None = None
-    while True:
-        page = store.page(wanted, "oldest", _PAGE_ITEMS, after)
-        yield from page.items
-        after = page.next_cursor
-        if after is None:
-            return
 
 
 def _status(given: str) -> Any:

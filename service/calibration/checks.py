@@ -1,5 +1,6 @@
 """Rows that no promise can be made from are refused, with what to do."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,8 +37,7 @@ def check_rows(labelled: LabelledRows, path: Path, folder: Path, task: str) -> N
             f"all {len(labelled.rows)} rows of {path} are of one class; take them as they come, "
             "not sorted or picked"
         )
-    known = _trained_on(folder)
-    seen = [row for row, one in enumerate(labelled.fingerprints) if one in known]
+    seen = trained_rows(labelled.fingerprints, folder)
     if seen:
         raise CalibrationError(
             f"{len(seen)} rows of {path} were trained on, row {seen[0]} the first: a model is surer and "
@@ -71,6 +71,16 @@ def check_model(model: ServedModel, tolerance: float | None, *, temperature: boo
             f"model {name} takes as many samples as a row needs, which depends on the threshold that is "
             "sought: write a number as sampling.samples into model.toml"
         )
+
+
+def trained_rows(fingerprints: Sequence[str], folder: Path) -> list[int]:
+    """Number the rows that weights have learnt from.
+
+    Raises:
+        CalibrationError: the list of these cannot be read.
+    """
+    known = _trained_on(folder)
+    return [row for row, one in enumerate(fingerprints) if one in known]
 
 
 def _trained_on(folder: Path) -> frozenset[str]:

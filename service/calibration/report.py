@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from html import escape
+from pathlib import Path
 
 from service.calibration.pictures import Picture, pictures
 from service.calibration.run import Made
@@ -60,8 +61,9 @@ def as_html(made: Made) -> str:
     promise = escape(promise_in_words(made.calibration)).replace(" %", "&nbsp;%")
     body = [
         f"<h1>{escape(title)}</h1>",
-        f'<p class="soft">{len(made.labelled.rows)} labelled rows of {escape(made.data.name)}</p>',
+        f'<p class="soft">{len(made.labelled.rows)} labelled rows of {escape(Path(made.data).name)}</p>',
         f'<p class="{style}">{promise}</p>',
+        *([f'<p class="soft">{escape(made.note)}</p>'] if made.note else []),
         '<div class="figures">',
         *map(_figure, pictures(made)),
         _scores(made),

@@ -39,15 +39,27 @@ class Wish:
 
 @dataclass(frozen=True)
 class Made:
-    """A calibration, and what it was made of."""
+    """A calibration, and what it was made of.
+
+    Args:
+        model: that was calibrated.
+        path: of calibration.json.
+        data: where rows come from.
+        labelled: rows.
+        observed: of these.
+        outcome: of the method.
+        calibration: that was written.
+        note: what else to tell; may be empty.
+    """
 
     model: ServedModel
     path: Path
-    data: Path
+    data: str
     labelled: LabelledRows
     observed: Observed
     outcome: Outcome
     calibration: Calibration
+    note: str = ""
 
 
 def calibrate(settings: Settings, wish: Wish, watch: Watch) -> Made:
@@ -65,13 +77,13 @@ def calibrate(settings: Settings, wish: Wish, watch: Watch) -> Made:
         raise CalibrationError(f"there is no {data}; name a file of labelled rows with --data")
     labelled = read_labelled(data, model)
     check_rows(labelled, data, folder, model.manifest.task)
-    draws = _draws(model.manifest)
+    draws = draws_of(model.manifest)
     model.temperature = _temperature(model, labelled, draws) if wish.asked.temperature else 1.0
     observed = observe(model, labelled, draws, wish.tolerance, watch)
     outcome = calibrated(observed, wish.asked, model.manifest.policy.measure)
-    calibration = _calibration(model, wish, draws, outcome, labelled)
+    calibration = calibration_of(model, wish, draws, outcome, labelled)
     path = write_calibration(folder, calibration)
-    return Made(model, path, data, labelled, observed, outcome, calibration)
+    return Made(model, path, str(data), labelled, observed, outcome, calibration)
 
 
 def _temperature(model: ServedModel, labelled: LabelledRows, draws: Draws) -> float:
@@ -86,7 +98,8 @@ def _temperature(model: ServedModel, labelled: LabelledRows, draws: Draws) -> fl
     return found
 
 
-def _draws(manifest: Manifest) -> Draws:
+def draws_of(manifest: Manifest) -> Draws:
+    """Give the samples that a request gets that leaves them to the model."""
     samples = manifest.sampling.samples
     return Draws(samples if samples == "exact" else cast(int, samples), manifest.sampling.seed)
 
@@ -97,9 +110,10 @@ def _check_measure(measure: str | None, manifest: Manifest) -> None:
         raise CalibrationError(f"--measure {measure!r} is none of {', '.join(names)}")
 
 
-def _calibration(
+def calibration_of(
     model: ServedModel, wish: Wish, draws: Draws, outcome: Outcome, labelled: LabelledRows
 ) -> Calibration:
+    """Write down what came of a wish."""
     asked = wish.asked
     confidence = asked.confidence if asked.contract == "selective_risk" else None
     return Calibration(

@@ -24,7 +24,16 @@ def promise_in_words(calibration: Calibration) -> str:
         if promise.contract == "selective_risk"
         else f"Of all rows at most {target} are {what} and not flagged ({sure})"
     )
-    return f"{kept}; expect {flagged} to be flagged."
+    return f"{kept}; {_cost(calibration, flagged)}."
+
+
+def _cost(calibration: Calibration, flagged: str) -> str:
+    found = calibration.found
+    if calibration.rows_of == "all":
+        return f"expect {flagged} to be flagged"
+    if found.accepted == found.rows:
+        return "the threshold stays what it was"
+    return f"of the rows that are not flagged today, {flagged} would be flagged too"
 
 
 def _nothing(found: Found, target: str, sure: str) -> str:
@@ -57,6 +66,8 @@ def made_in_words(made: Made) -> str:
         paragraphs.append(
             f"The logits of samples are divided by {calibration.temperature:.4g} before the softmax."
         )
+    if made.note:
+        paragraphs.append(made.note)
     if made.labelled.repeated:
         paragraphs.append(
             f"{made.labelled.repeated} rows are the same as others: rows that are copies of each other make "

@@ -13,6 +13,7 @@ CALIBRATION_FILE = "calibration.json"
 REPORT_FILE = "calibration.html"
 
 Contract = Literal["selective_risk", "joint_risk"]
+Population = Literal["all", "unflagged"]
 Share = Annotated[float, Meta(gt=0, lt=1)]
 
 
@@ -120,6 +121,8 @@ class Calibration(Struct, frozen=True, forbid_unknown_fields=True):
         temperature: that logits are divided by.
         unsure: which version made it.
         data_sha256: of the labelled rows.
+        rows_of: what they are a sample of: "all" rows, or those that the threshold before left "unflagged",
+            of which shares and counts in `found` then are.
     """
 
     measure: str
@@ -133,6 +136,7 @@ class Calibration(Struct, frozen=True, forbid_unknown_fields=True):
     unsure: str
     data_sha256: str
     temperature: Annotated[float, Meta(gt=0)] = 1.0
+    rows_of: Population = "all"
 
 
 def read_calibration(folder: Path) -> Calibration | None:
