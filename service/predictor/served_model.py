@@ -85,7 +85,9 @@ class ServedModel:
         self.certificate = certificate(read, configured, self.setting, self.shown_width)
         self.policy = self.certificate.policy
         calibration = self.certificate.calibration
-        self.drift = ScoreDrift(calibration.histogram) if calibration else None
+        # Scores of unflagged rows alone are not those that come.
+        whole = calibration is not None and calibration.rows_of == "all"
+        self.drift = ScoreDrift(calibration.histogram) if calibration and whole else None
         self.temperature = self.certificate.temperature
 
     def predict(self, inputs: Inputs) -> ClassPrediction | ValuePrediction:

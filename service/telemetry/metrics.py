@@ -150,8 +150,8 @@ class Telemetry:
         self._audit_error = latest("unsure_audit_error", "Share of the audit rows that the model had wrong.")
         self._audit_bound = latest(
             "unsure_audit_error_lower_bound",
-            "More than this share of the rows that are not flagged is wrong, with the promise's confidence or "
-            "95 %, at every moment at once.",
+            "More than this share of the rows that are not flagged is wrong: at all moments together, with "
+            "the promise's confidence, or 95 %.",
         )
         self._promised_error = latest(
             "unsure_promised_error",

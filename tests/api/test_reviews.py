@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 from repositories import Repository
 from servers import Serve
 from starlette.testclient import TestClient
+from wires import until
 
 ROW = [0.5, -1.0, 2.0, 0.0, 1.5, -0.5]
 ROWS = [ROW, [2 * value for value in ROW], [value - 1 for value in ROW]]
@@ -391,6 +392,21 @@ def test_a_share_of_what_is_not_flagged_enters_as_audits(repository: Repository,
     again = get(client, status="any", limit=200)["reviews"]
     assert len(again) == 2 * len(audits)
     assert {one["input_sha256"] for one in again} == {one["input_sha256"] for one in audits}
+
+
+def test_what_audits_say_is_a_metric(
+    repository: Repository, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.review.watching._SECONDS", 0.05)
+    repository.add(policy=SURE)
+    client = serve(review_audit_share=1.0)
+    label = ask(client, [ROW])["results"][0]["label"]
+    (audit,) = get(client)["reviews"]
+    step(client, audit["id"], "claim", reviewer="ann")
+    other = next(one for one in "abc" if one != label)
+    assert step(client, audit["id"], "resolve", reviewer="ann", label=other).status_code == 200
+    until(lambda: 'unsure_audit_rows{model="small",version="1"} 1.0' in client.get("/metrics").text)
+    assert 'unsure_audit_error{model="small",version="1"} 1.0' in client.get("/metrics").text
 
 
 def test_an_audit_that_cannot_enter_keeps_no_answer_back(repository: Repository, serve: Serve) -> None:

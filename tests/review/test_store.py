@@ -19,7 +19,7 @@ from service.review.items import Row
 from service.review.paging import Filter, Order
 from service.review.schema import METADATA
 from service.review.steps import Verdict
-from service.review.store import Store
+from service.review.store import Audit, Store
 
 LEASE_SECONDS = 60.0
 PENDING = Filter("pending")
@@ -255,3 +255,15 @@ def test_identifiers_grow_whatever_the_clock_does() -> None:
         for one in made
     )
     assert len({one[24:] for one in made}) == len(made)
+
+
+def test_audits_are_counted_by_policy_once_they_are_labelled(store: Store) -> None:
+    given = [row(number, audit=True, policy_id=f"policy-{number % 2}") for number in range(6)]
+    audits, flagged = store.enter(given), store.enter([row(9, policy_id="policy-0")])
+    for identifier, label in zip([*audits[:5], *flagged], ["3", "3", "8", "3", "3", "8"], strict=True):
+        store.claim(identifier, "ann")
+        store.resolve(identifier, "ann", Verdict(label))
+    assert sorted(store.audits(), key=lambda one: one.policy_id) == [
+        Audit("policy-0", labelled=3, wrong=1),
+        Audit("policy-1", labelled=2, wrong=0),
+    ]
