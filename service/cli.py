@@ -241,6 +241,7 @@ _KEYS_FILE = click.option(
 @click.option(
     "--expires",
     type=click.DateTime(["%Y-%m-%d"]),
+    metavar="YYYY-MM-DD",
     help="First day, in UTC, on which the key is not taken any more.",
 )
 @_KEYS_FILE

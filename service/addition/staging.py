@@ -116,6 +116,11 @@ def _write_manifest(place: Path, staging: Path, wanted: Wanted) -> None:
 
 def _complete(wanted: Wanted) -> dict[str, Any]:
     """Give the keys of a new manifest in the order of the documentation."""
+    if "task" not in wanted.keys:
+        raise AdditionRefused(
+            f"model {wanted.name!r} is new and --task is missing: say with --task, --factory and --input "
+            "what it is, or name a model that is there"
+        )
     policy = {**wanted.defaults.get("policy", {}), **wanted.keys.get("policy", {})}
     if "threshold" not in policy:
         raise AdditionRefused(

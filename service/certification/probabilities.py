@@ -52,25 +52,12 @@ def reliability(confidence: Array, right: NDArray[Any], bins: int = BINS) -> Rel
     return Reliability(sure[used] / rows[used], hits[used] / rows[used], rows[used])
 
 
-def expected_calibration_error(probabilities: Array, classes: Classes, bins: int = BINS) -> float:
-    """Compute the expected calibration error of the most probable class.
+def negative_log_likelihood(probabilities: Array, classes: Classes) -> float:
+    """Compute the mean of -ln p of what each row is, in nats.
 
     Args:
         probabilities: [rows, classes].
         classes: what each row is, [rows].
-        bins: how many.
     """
-    right = probabilities.argmax(-1) == classes
-    return reliability(probabilities.max(-1), right, bins).expected_error
-
-
-def negative_log_likelihood(probabilities: Array, classes: Classes) -> float:
-    """Compute the mean of -ln p of what each row is, in nats; arguments as above."""
     given = np.take_along_axis(probabilities, np.asarray(classes)[:, None], -1)
     return float(-np.log(np.maximum(given, _LEAST)).mean())
-
-
-def brier_score(probabilities: Array, classes: Classes) -> float:
-    """Compute the mean of Σ_c (p_c - [c is what the row is])², 0 to 2; arguments as above."""
-    happened = np.eye(probabilities.shape[-1])[classes]
-    return float(np.square(probabilities - happened).sum(-1).mean())

@@ -84,11 +84,6 @@ def aurc(scores: Array, losses: Array) -> float:
     return float((lost[1:] / np.arange(1, len(lost))).mean())
 
 
-def least_augrc(losses: Array) -> float:
-    """Give what a score would reach that knows every loss."""
-    return augrc(np.asarray(losses, float), losses)
-
-
 def _cumulative(curve: RiskCoverage) -> Array:
     """Sum the losses of the first k rows for every k from 0, tied rows in the mean order, [rows + 1]."""
     steps, sums = np.append(0, curve.accepted), np.append(0, curve.losses)

@@ -194,8 +194,8 @@ REFUSED: list[tuple[tuple[str, ...], str]] = [
     ((*CLASSIFIER, "--measure", "luck"), "policy.measure 'luck' is none of predictive_entropy"),
     ((*CLASSIFIER, "--huggingface", "."), "--huggingface says what --arguments, --factory, --input"),
     ((*CLASSIFIER, "--max-tokens", "9"), "input.name: a tokenizer fills input_ids"),
-    (without(CLASSIFIER, "--task"), "small/model.toml: missing key task"),
     (without(CLASSIFIER, "--input"), "small/model.toml: missing key input"),
+    (without(CLASSIFIER, "--task"), "model 'small' is new and --task is missing"),
     (without(CLASSIFIER, "--labels"), "--threshold is missing: say above which predictive_entropy"),
     ((*without(CLASSIFIER, "--task"), "--task", "regression"), "--threshold is missing: say above which"),
 ]  # fmt: skip
