@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import file_digest, sha256
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 from zipfile import BadZipFile
+from zlib import error as ZlibError
 
 import msgspec
 import numpy as np
@@ -177,6 +179,9 @@ def _npz(path: Path) -> Columns:
             return {name: np.atleast_1d(file[name]) for name in file.files}
     except BadZipFile as cause:
         raise ValueError("it is no .npz archive") from cause
+    # What zipfile and numpy's parser of headers raise about bytes that are damaged.
+    except (TypeError, SyntaxError, TokenError, RuntimeError, MemoryError, ZlibError) as cause:
+        raise ValueError(f"it is no .npz archive of arrays that can be read: {cause}") from cause
 
 
 def _csv(path: Path) -> Columns:
