@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 from zipfile import BadZipFile
+from zlib import error as ZlibError
 
 import numpy as np
 import pyarrow as pa
@@ -129,11 +131,18 @@ def _archive(path: Path, task: Task | None) -> OwnData:
     return OwnData(Rows(_tensor(inputs), found.values), found.task, found.labels)
 
 
+# What numpy, zipfile and zlib raise about bytes that are no archive of arrays, or a damaged one.
+_UNREADABLE = (
+    *(OSError, ValueError, BadZipFile, EOFError, AttributeError, TypeError),
+    *(SyntaxError, TokenError, RuntimeError, MemoryError, ZlibError),
+)
+
+
 def _arrays(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, BadZipFile, EOFError, AttributeError, TypeError) as cause:
+    except _UNREADABLE as cause:
         raise TrainingError(f"{path} cannot be read as an NPZ of numbers and texts: {cause}") from cause
     if {"inputs", "targets"} - set(arrays):
         raise TrainingError(

@@ -45,7 +45,8 @@ def _nothing(found: Found, target: str, sure: str) -> str:
     )
     return (
         f"Nothing can be certified: on {found.rows} rows no threshold keeps the errors at {target} ({sure}). "
-        f"{needed}. Until then the server flags every row."
+        f"{needed}. Until then the server flags every row; without calibration.json it goes by model.toml "
+        "again."
     )
 
 

@@ -114,7 +114,7 @@ def entry_sha256(read: ReadModel) -> str:
     """Hash what an entry says of how outputs come about, its weights aside."""
     manifest = read.manifest
     parts: list[Any] = [manifest.task, manifest.source, manifest.input, manifest.output]
-    others = list(read.files_sha256.items())[1:]
+    others = sorted(read.others_sha256.items())
     if others:
         parts += [manifest.tokenizer, others]
     return sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()

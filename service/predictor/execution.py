@@ -50,7 +50,7 @@ class Execution:
         """Name all that measured findings depend on."""
         return {
             "weights": read.weights_sha256,
-            **dict(list(read.files_sha256.items())[1:]),
+            **read.others_sha256,
             "manifest": sha256(msgspec.json.encode(read.manifest)).hexdigest(),
             "machine": _processor(self.device),
             "threads": str(torch.get_num_threads()),

@@ -47,6 +47,12 @@ class ReadModel:
         return next(iter(self.files_sha256.values()))
 
     @property
+    def others_sha256(self) -> dict[str, str]:
+        """Of the files that were read beside the weights, by their names."""
+        weights = next(iter(self.files_sha256))
+        return {name: digest for name, digest in self.files_sha256.items() if name != weights}
+
+    @property
     def manifest_path(self) -> Path:
         """Where the manifest was read from."""
         return self.folder.parent / MANIFEST_FILE

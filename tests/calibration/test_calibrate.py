@@ -158,7 +158,7 @@ def test_where_nothing_can_be_certified_every_row_is_flagged(classifier: Reposit
     told = calibrate(classifier, drawn(classifier, 100))
     assert told.exit_code == 0, told.output
     assert "Nothing can be certified: on 85 rows no threshold keeps the errors at 2 %" in told.stdout
-    assert "Until then the server flags every row." in told.stdout
+    assert "Until then the server flags every row;" in told.stdout
     client = serve()
     found = asked(client)
     assert (found["policy"]["source"], found["policy"]["certified"]) == ("calibrated", False)

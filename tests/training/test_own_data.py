@@ -3,12 +3,14 @@
 import json
 import re
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from damaged_archives import WRITERS
 from own_files import ROWS, customers, images, train, written
 from repositories import Repository
 from servers import Serve
@@ -281,3 +283,11 @@ def test_a_name_that_is_no_models_is_refused(tmp_path: Path, name: str) -> None:
 def test_what_is_neither_demo_nor_data_is_refused(tmp_path: Path) -> None:
     assert "is no demo (digits, breast-cancer, diabetes)" in train(tmp_path, "flowers").output
     assert "name it with --data" in train(tmp_path, "digits", "--target", "left").output
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_a_damaged_archive_is_refused(tmp_path: Path, write: Callable[[Path], None]) -> None:
+    path = tmp_path / "rows.npz"
+    write(path)
+    with pytest.raises(TrainingError, match=r"rows\.npz cannot be read"):
+        read_data(path, None, None)
