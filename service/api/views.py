@@ -24,7 +24,7 @@ from service.api.wire import (
     ValueUncertainty,
 )
 from service.certification.conformal import SPLIT_CONFORMAL, interval, prediction_sets
-from service.flagging.policy import Policy
+from service.flagging.policy import Guarantee, Policy
 from service.predictor.answers import (
     DETERMINISTIC,
     MC_DROPOUT,
@@ -85,9 +85,14 @@ def policy_view(policy: Policy) -> PolicyView:
         threshold=policy.threshold,
         source=policy.source,
         certified=policy.certified,
-        guarantee=None if policy.guarantee is None else GuaranteeView(**vars(policy.guarantee)),
+        guarantee=None if policy.guarantee is None else _guarantee(policy.guarantee),
         uncertified_reasons=list(policy.uncertified),
     )
+
+
+def _guarantee(promised: Guarantee) -> GuaranteeView:
+    tolerance = UNSET if promised.tolerance is None else promised.tolerance
+    return GuaranteeView(promised.contract, promised.target_error, promised.confidence, tolerance)
 
 
 def _class_rows(prediction: ClassPrediction, identity: Identity) -> list[ClassRow]:

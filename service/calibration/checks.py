@@ -74,7 +74,7 @@ def check_model(model: ServedModel, tolerance: float | None, *, temperature: boo
 
 
 def trained_rows(fingerprints: Sequence[str], folder: Path) -> list[int]:
-    """Number the rows that weights have learnt from.
+    """Give the places of the rows that weights have learnt from.
 
     Raises:
         CalibrationError: the list of these cannot be read.

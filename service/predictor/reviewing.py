@@ -152,7 +152,7 @@ def _row(
         threshold=policy.threshold,
         score=flag.score,
         reasons=tuple(Reason(one.code, one.message) for one in flag.reasons),
-        prediction=_prediction(measures, answer.identity.labels, number),
+        prediction=_prediction(measures, answer.identity.labels, number, model.certificate.tolerance),
         statistics=_statistics(measures, number) | {"seed": answer.seed},
         input=given,
         input_sha256=digest,
@@ -160,7 +160,9 @@ def _row(
     )
 
 
-def _prediction(measures: Measures, labels: Sequence[str], number: int) -> Mapping[str, Any]:
+def _prediction(
+    measures: Measures, labels: Sequence[str], number: int, tolerance: float | None
+) -> Mapping[str, Any]:
     if isinstance(measures, ClassificationMeasures):
         index = int(measures.class_index[number])
         confidence = float(measures.confidence[number])
@@ -172,7 +174,8 @@ def _prediction(measures: Measures, labels: Sequence[str], number: int) -> Mappi
         "upper": upper,
         "method": measures.interval_method,
     }
-    return {"value": measures.mean[number].tolist(), "interval": interval}
+    wrong_beyond = {} if tolerance is None else {"tolerance": tolerance}
+    return {"value": measures.mean[number].tolist(), "interval": interval} | wrong_beyond
 
 
 def _statistics(measures: Measures, number: int) -> dict[str, Any]:

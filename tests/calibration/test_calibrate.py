@@ -14,6 +14,7 @@ from repositories import Repository
 from servers import Serve
 from starlette.testclient import TestClient
 from torch import nn
+from wires import until
 
 from models.training.data import Rows
 from models.training.entry import fingerprints
@@ -235,6 +236,31 @@ def test_values_are_wrong_beyond_a_tolerance_and_get_calibrated_intervals(
     inside = (np.array(bounds[0]) <= truth) & (truth <= np.array(bounds[1]))
     assert inside.mean(0) == pytest.approx([0.95] * 3, abs=0.04)
     assert asked(client, samples=20)["results"][0]["interval"]["method"] == "normal_epistemic"
+
+
+def test_a_reviewer_judges_values_by_the_tolerance_of_the_promise(
+    repository: Repository, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.review.watching._SECONDS", 0.05)
+    repository.add(**REGRESSION, sampling=SAMPLING)
+    told = calibrate(repository, drawn(repository), "--tolerance", "25", "--target-error", "0.1")
+    assert told.exit_code == 0, told.output
+    client = serve(review_url=f"sqlite:///{repository.path.parent}/reviews.db", review_audit_share=1.0)
+    policy = asked(client)["policy"]
+    assert policy["guarantee"]["tolerance"] == 25
+    audits = client.get("/v1/reviews").json()["reviews"]
+    for audit, off in zip(audits, (25, 26), strict=True):  # outside of the interval, both
+        assert (audit["audit"], audit["policy_id"]) == (True, policy["id"])
+        said = [audit["prediction"]["value"][0] + off, *audit["prediction"]["value"][1:]]
+        assert audit["prediction"]["interval"]["upper"][0] < said[0]
+        for verb, more in (("claim", {}), ("resolve", {"value": said})):
+            step = client.post(f"/v1/reviews/{audit['id']}/{verb}", json={"reviewer": "ann"} | more)
+            assert step.status_code == 200, step.text
+        assert step.json()["resolution"]["agreed"] is (off == 25)
+    until(lambda: 'unsure_audit_rows{model="small",version="1"} 2.0' in client.get("/metrics").text)
+    metrics = client.get("/metrics").text
+    assert 'unsure_audit_error{model="small",version="1"} 0.5' in metrics
+    assert 'unsure_promised_error{model="small",version="1"} 0.1' in metrics
 
 
 def test_a_temperature_scales_samples_and_no_predictions(classifier: Repository, serve: Serve) -> None:
