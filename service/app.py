@@ -32,6 +32,7 @@ from service.review.watching import by_status, watch
 from service.scheduling.scheduler import Limits, Scheduler
 from service.settings import NO_REVIEWS, Settings
 from service.telemetry.metrics import Telemetry
+from service.telemetry.reviews import ReviewTelemetry
 
 log = logging.getLogger("unsure")
 
@@ -64,7 +65,7 @@ def build(
     queue = _review_queue(settings)
     reviewing = Reviewing(
         queue,
-        telemetry,
+        telemetry.reviews,
         stores_inputs=settings.review_inputs == "stored",
         refuses=settings.review_failure == "refuse",
         audit_share=settings.review_audit_share,
@@ -91,7 +92,7 @@ def build(
         watching = asyncio.create_task(_end_in_trouble(scheduler)) if link is not None else None
         if link is not None:
             link.listen()
-        async with _reviewed(queue, settings.review_days, catalogue, telemetry):
+        async with _reviewed(queue, settings.review_days, catalogue, telemetry.reviews):
             yield
             if watching is not None:
                 watching.cancel()
@@ -147,7 +148,7 @@ def _review_queue(settings: Settings) -> ReviewQueue | None:
 
 @asynccontextmanager
 async def _reviewed(
-    queue: ReviewQueue | None, days: float, catalogue: Catalogue, telemetry: Telemetry
+    queue: ReviewQueue | None, days: float, catalogue: Catalogue, telemetry: ReviewTelemetry
 ) -> AsyncIterator[None]:
     """Have the queue open; whoever still enters rows at the end has left before."""
     if queue is None:
@@ -160,7 +161,7 @@ async def _reviewed(
 
     opening = asyncio.create_task(_open(queue))
     tasks = [
-        asyncio.create_task(watch(queue, by_status, telemetry.review_items)),
+        asyncio.create_task(watch(queue, by_status, telemetry.items)),
         asyncio.create_task(watch(queue, Store.audits, audited)),
     ]
     if days > 0:

@@ -60,7 +60,7 @@ def api(
     """
     observer = Observer(catalogue, telemetry)
     operations = NativeFace(predictor, catalogue, observer, bodies.bytes).operations()
-    operations += ReviewFace(queue, catalogue, telemetry, bodies.bytes).operations()
+    operations += ReviewFace(queue, catalogue, telemetry.reviews, bodies.bytes).operations()
     operations += ProtocolFace(predictor, catalogue, observer, bodies.bytes).operations()
     operations += RepositoryFace(catalogue, changes, bodies.bytes).operations()
     operational = OperationalFace(telemetry, operations, guard)

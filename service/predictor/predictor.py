@@ -171,7 +171,7 @@ class Predictor:
         if model.drift is not None and policy.certified:
             drift = model.drift.add(sampled.scores)
             if drift is not None:
-                self._telemetry.drifted(*model.identity.key, drift)
+                self._telemetry.reviews.drifted(*model.identity.key, drift)
 
 
 def _check_exact(question: UncertaintyQuestion, model: ServedModel) -> None:

@@ -12,7 +12,7 @@ from service.predictor.rows import Rows
 from service.predictor.served_model import ServedModel
 from service.review.items import Reason, Row
 from service.review.queue import ReviewQueue
-from service.telemetry.metrics import Telemetry
+from service.telemetry.reviews import ReviewTelemetry
 from service.uncertainty.classification import ClassificationMeasures
 from service.uncertainty.regression import INTERVAL_LEVEL
 
@@ -33,7 +33,7 @@ class Reviewing:
     def __init__(
         self,
         queue: ReviewQueue | None,
-        telemetry: Telemetry,
+        telemetry: ReviewTelemetry,
         *,
         stores_inputs: bool,
         refuses: bool,
@@ -100,7 +100,7 @@ class Reviewing:
             )
         self._missed += len(rows)
         late = isinstance(error.__cause__, TimeoutError)
-        self._telemetry.review_missed("late" if late else "database", len(rows))
+        self._telemetry.missed("late" if late else "database", len(rows))
 
     def _rows(
         self,

@@ -1,8 +1,7 @@
 """Every metric the server has."""
 
-import math
 from collections.abc import Mapping, Sequence
-from functools import cache, partial
+from functools import cache
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -15,6 +14,7 @@ from prometheus_client import (
 )
 
 from service import __version__
+from service.telemetry.reviews import ReviewTelemetry
 from service.telemetry.shared import forget_series, gathered
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -31,6 +31,9 @@ class Telemetry:
 
     Labels are models and versions that exist, modes, status codes and codes of errors and reasons: none is
     taken from a request.
+
+    Attributes:
+        reviews: what is told of the review queue, and of promises after deployment.
     """
 
     def __init__(self) -> None:
@@ -123,49 +126,7 @@ class Telemetry:
             registry=registry,
             multiprocess_mode="livemin",
         )
-        self._review_items = Gauge(
-            "unsure_review_items",
-            "Items of the review queue, by where they stand; counted twice a minute.",
-            ("status",),
-            registry=registry,
-            multiprocess_mode="livemostrecent",
-        )
-        self._review_decisions = Counter(
-            "unsure_review_decisions_total",
-            "Reviews resolved by a request, by whether the model was right.",
-            ("agreed",),
-            registry=registry,
-        )
-        self._review_missed = Counter(
-            "unsure_review_missed_total",
-            "Rows that did not enter the review queue: its database failed, or was late.",
-            ("reason",),
-            registry=registry,
-        )
-        latest = partial(Gauge, labelnames=_VERSION, registry=registry, multiprocess_mode="livemostrecent")
-        self._audit_rows = latest(
-            "unsure_audit_rows",
-            "Rows that were not flagged, entered the review queue by chance, and have a label.",
-        )
-        self._audit_error = latest("unsure_audit_error", "Share of the audit rows that the model had wrong.")
-        self._audit_bound = latest(
-            "unsure_audit_error_lower_bound",
-            "More than this share of the rows that are not flagged is wrong: at all moments together, with "
-            "the promise's confidence, or 95 %.",
-        )
-        self._promised_error = latest(
-            "unsure_promised_error",
-            "Share of the rows that are not flagged which may be wrong, as the calibration promises.",
-        )
-        self._score_drift = latest(
-            "unsure_score_drift",
-            "Population stability index of the last 500 to 1000 scores against those of the calibration.",
-        )
-        # A series that appears with its first count shows no increase.
-        for agreed in (True, False):
-            self._review_decisions.labels(str(agreed).lower())
-        for reason in ("database", "late"):
-            self._review_missed.labels(reason)
+        self.reviews = ReviewTelemetry(registry)
         self._told: dict[str, set[str]] = {}
         self._load_seconds = Histogram(
             "unsure_model_load_duration_seconds",
@@ -221,32 +182,6 @@ class Telemetry:
         self._score(model, version).observe(score)
         for reason in reasons:
             self._low_confidence(model, version, reason).inc()
-
-    def review_items(self, counts: Mapping[str, int]) -> None:
-        """Tell how many items of the review queue stand where."""
-        for status, count in counts.items():
-            self._review_items.labels(status).set(count)
-
-    def review_decided(self, *, agreed: bool) -> None:
-        """Count a resolution."""
-        self._review_decisions.labels(str(agreed).lower()).inc()
-
-    def review_missed(self, reason: str, rows: int) -> None:
-        """Count rows that did not enter."""
-        self._review_missed.labels(reason).inc(rows)
-
-    def audited(
-        self, model: str, version: str, *, rows: int, error: float, lower_bound: float, promised: float | None
-    ) -> None:
-        """Tell what audits say of a version's present policy."""
-        self._audit_rows.labels(model, version).set(rows)
-        self._audit_error.labels(model, version).set(error)
-        self._audit_bound.labels(model, version).set(lower_bound)
-        self._promised_error.labels(model, version).set(math.nan if promised is None else promised)
-
-    def drifted(self, model: str, version: str, index: float) -> None:
-        """Tell how far a version's scores have moved from those it was calibrated with."""
-        self._score_drift.labels(model, version).set(index)
 
     def loaded(self, model: str, seconds: float) -> None:
         """Count a load of a version."""
