@@ -46,7 +46,7 @@ class Guarantee:
         tolerance: in regression, how far off a value of a row may be that is not wrong; else None.
     """
 
-    contract: str
+    contract: Literal["selective_risk", "joint_risk"]
     target_error: float
     confidence: float | None
     tolerance: float | None = None

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from service.errors import Unavailable
-from service.predictor.answers import Measures, Reviewed, UncertaintyAnswer, UncertaintyQuestion
+from service.predictor.answers import EXACT, Exact, Measures, Reviewed, UncertaintyAnswer, UncertaintyQuestion
 from service.predictor.row_inputs import RowInputs
 from service.predictor.rows import Rows
 from service.predictor.served_model import ServedModel
@@ -15,6 +15,7 @@ from service.review.queue import ReviewQueue
 from service.telemetry.reviews import ReviewTelemetry
 from service.uncertainty.classification import ClassificationMeasures
 from service.uncertainty.regression import INTERVAL_LEVEL
+from service.uncertainty.sequential import Rounds
 
 log = logging.getLogger("unsure")
 
@@ -153,7 +154,7 @@ def _row(
         score=flag.score,
         reasons=tuple(Reason(one.code, one.message) for one in flag.reasons),
         prediction=_prediction(measures, answer.identity.labels, number, model.certificate.tolerance),
-        statistics=_statistics(measures, number) | {"seed": answer.seed},
+        statistics=_statistics(measures, number) | {"seed": answer.seed} | _taken(answer.rounds),
         input=given,
         input_sha256=digest,
         audit=not flag.low_confidence,
@@ -176,6 +177,11 @@ def _prediction(
     }
     wrong_beyond = {} if tolerance is None else {"tolerance": tolerance}
     return {"value": measures.mean[number].tolist(), "interval": interval} | wrong_beyond
+
+
+def _taken(rounds: Rounds | Exact) -> dict[str, Any]:
+    """Say of adaptive sampling that the number of samples is what this row took."""
+    return {"adaptive": True} if rounds != EXACT and rounds.minimum != rounds.maximum else {}
 
 
 def _statistics(measures: Measures, number: int) -> dict[str, Any]:

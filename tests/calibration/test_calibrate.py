@@ -291,6 +291,27 @@ def test_rows_that_show_no_temperature_are_refused(classifier: Repository) -> No
     assert "leave out --temperature" in told.stderr
 
 
+def test_of_adaptive_sampling_a_fixed_number_is_certified(classifier: Repository, serve: Serve) -> None:
+    data = drawn(classifier)
+    assert calibrate(classifier, data, "--target-error", "0.15").exit_code == 0
+    fixed = read_calibration(classifier.path / "small" / "1")
+    classifier.add(sampling=SAMPLING | {"samples": {"min": 5, "max": 40}}, network=decided())
+    refused = calibrate(classifier, data, "--target-error", "0.15")
+    assert "certify a fixed number, such as --samples 40, for requests that ask for it" in refused.stderr
+    assert (
+        "requests to model small get 1000 at the most"
+        in calibrate(classifier, data, "--samples", "1001").stderr
+    )
+    told = calibrate(classifier, data, "--target-error", "0.15", "--samples", "10")
+    assert 'The promise is about requests with "samples": 10' in told.stdout, told.output
+    assert read_calibration(classifier.path / "small" / "1") == fixed
+    client = serve()
+    policy = asked(client)["policy"]
+    assert policy["uncertified_reasons"] == ["the calibration is of samples 10, not 5 to 40"]
+    assert asked(client, samples=10)["policy"]["certified"]
+    assert asked(client, samples={"min": 10, "max": 10})["policy"]["certified"]
+
+
 def test_joint_risk_has_no_confidence(classifier: Repository, serve: Serve) -> None:
     told = calibrate(classifier, drawn(classifier), "--contract", "joint_risk")
     assert "Of all rows at most 2 % are wrong and not flagged (on average); expect" in told.stdout
