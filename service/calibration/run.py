@@ -130,4 +130,5 @@ def calibration_of(
         unsure=__version__,
         data_sha256=labelled.sha256,
         temperature=model.temperature,
+        curves=outcome.curves,
     )
