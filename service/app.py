@@ -91,7 +91,7 @@ def build(
         watching = asyncio.create_task(_end_in_trouble(scheduler)) if link is not None else None
         if link is not None:
             link.listen()
-        async with _reviewed(queue, settings.review_days, catalogue, telemetry):
+        async with _reviewed(queue, settings.review_days, catalogue, telemetry, loading):
             yield
             if watching is not None:
                 watching.cancel()
@@ -100,7 +100,15 @@ def build(
             await asyncio.wait([loading])
 
     application = api(
-        predictor, catalogue, link or changes, telemetry, guard, _body_limits(settings), lifespan, queue
+        predictor,
+        catalogue,
+        link or changes,
+        telemetry,
+        guard,
+        _body_limits(settings),
+        lifespan,
+        queue,
+        logs_access=settings.access_log,
     )
     application.state.close = catalogue.close
     return application
@@ -147,7 +155,11 @@ def _review_queue(settings: Settings) -> ReviewQueue | None:
 
 @asynccontextmanager
 async def _reviewed(
-    queue: ReviewQueue | None, days: float, catalogue: Catalogue, telemetry: Telemetry
+    queue: ReviewQueue | None,
+    days: float,
+    catalogue: Catalogue,
+    telemetry: Telemetry,
+    loading: asyncio.Task[None],
 ) -> AsyncIterator[None]:
     """Have the queue open; whoever still enters rows at the end has left before."""
     if queue is None:
@@ -158,10 +170,14 @@ async def _reviewed(
         for figures in audit_figures(catalogue.served(), audits):
             telemetry.audited(**asdict(figures))
 
+    async def watch_audits() -> None:
+        await asyncio.wait([loading])  # the figures are of models
+        await watch(queue, Store.audits, audited)
+
     opening = asyncio.create_task(_open(queue))
     tasks = [
         asyncio.create_task(watch(queue, by_status, telemetry.review_items)),
-        asyncio.create_task(watch(queue, Store.audits, audited)),
+        asyncio.create_task(watch_audits()),
     ]
     if days > 0:
         tasks.append(asyncio.create_task(retain(queue, days)))
