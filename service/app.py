@@ -32,6 +32,8 @@ from service.review.watching import by_status, watch
 from service.scheduling.scheduler import Limits, Scheduler
 from service.settings import NO_REVIEWS, Settings
 from service.telemetry.metrics import Telemetry
+from service.tracing.environment import tracing_from_environment
+from service.tracing.trace import Tracing
 
 log = logging.getLogger("unsure")
 
@@ -41,7 +43,11 @@ _LOOKS = 3  # in a row that find trouble: a thread that died is replaced at once
 
 
 def build(
-    settings: Settings, membership: Membership | None = None, *, owns_process: bool = False
+    settings: Settings,
+    membership: Membership | None = None,
+    *,
+    owns_process: bool = False,
+    tracing: Tracing | None = None,
 ) -> Starlette:
     """Join everything that serves; models are loaded once it runs.
 
@@ -49,6 +55,7 @@ def build(
         settings: of the operator.
         membership: in a fleet of processes; None for a process on its own.
         owns_process: whether the process is there for this alone, and its garbage collected as suits it.
+        tracing: traces requests; None for what OpenTelemetry's environment variables ask for.
 
     Raises:
         StartError: the settings name something that is not there.
@@ -57,6 +64,7 @@ def build(
         raise StartError(
             f"the model repository {settings.repository} is not a folder; name one with --repository"
         )
+    tracing = tracing or tracing_from_environment()
     telemetry = Telemetry()
     telemetry.built_with(torch.__version__)
     scheduler = Scheduler(LaneRunner(telemetry), _limits(settings), telemetry.pending)
@@ -98,6 +106,8 @@ def build(
             catalogue.close()
             await scheduler.drain()
             await asyncio.wait([loading])
+        if tracing is not None:
+            await asyncio.to_thread(tracing.close)
 
     application = api(
         predictor,
@@ -109,6 +119,7 @@ def build(
         lifespan,
         queue,
         logs_access=settings.access_log,
+        tracing=tracing,
     )
     application.state.close = catalogue.close
     return application

@@ -34,12 +34,14 @@ from service.api.operational import OperationalFace
 from service.api.receiving import BodyLimits, Receiving
 from service.api.repository import Changes, RepositoryFace
 from service.api.reviews import ReviewFace
+from service.api.traced import traced
 from service.errors import DeadlineExceeded, ModelError, NotFound, RequestError
 from service.logs import log_about
 from service.predictor.catalogue import Catalogue
 from service.predictor.predictor import Predictor
 from service.review.queue import ReviewQueue
 from service.telemetry.metrics import Telemetry
+from service.tracing.trace import Tracing
 from service.web.page import Page
 
 log = logging.getLogger("unsure")
@@ -58,6 +60,7 @@ def api(
     queue: ReviewQueue | None = None,
     *,
     logs_access: bool = False,
+    tracing: Tracing | None = None,
 ) -> Starlette:
     """Build the application.
 
@@ -71,6 +74,7 @@ def api(
         lifespan: surrounds serving.
         queue: of reviews; None where there is none.
         logs_access: whether each request has a line in the log.
+        tracing: traces requests; None where nobody does.
     """
     observer = Observer(catalogue, telemetry)
     operations = NativeFace(predictor, catalogue, observer, bodies.bytes).operations()
@@ -79,7 +83,8 @@ def api(
     operations += RepositoryFace(catalogue, changes, bodies.bytes).operations()
     operational = OperationalFace(telemetry, operations, guard)
     operations += operational.operations()
-    routes = [Route(one.path, one.handler, methods=[one.method]) for one in map(guard.guarded, operations)]
+    offered = [traced(guard.guarded(one), tracing) for one in operations]
+    routes = [Route(one.path, one.handler, methods=[one.method]) for one in offered]
     application = Starlette(
         routes=[*routes, *Page().routes()],
         middleware=[
