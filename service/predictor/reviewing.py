@@ -13,6 +13,7 @@ from service.predictor.served_model import ServedModel
 from service.review.items import Reason, Row
 from service.review.queue import ReviewQueue
 from service.telemetry.reviews import ReviewTelemetry
+from service.tracing.trace import span
 from service.uncertainty.classification import ClassificationMeasures
 from service.uncertainty.regression import INTERVAL_LEVEL
 from service.uncertainty.sequential import Rounds
@@ -79,7 +80,8 @@ class Reviewing:
 
     async def _enter(self, queue: ReviewQueue, rows: Sequence[Row]) -> Reviewed:
         try:
-            identifiers = await queue.enter(rows)
+            with span("review", rows=len(rows)):
+                identifiers = await queue.enter(rows)
         except Unavailable as error:
             self._miss(rows, error)
             if all(row.audit for row in rows):  # nobody waits for these

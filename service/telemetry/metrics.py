@@ -14,6 +14,7 @@ from prometheus_client import (
 )
 
 from service import __version__
+from service.errors import DeadlineExceeded, Forbidden, Overloaded, TooLarge, Unauthorized, Unavailable
 from service.telemetry.reviews import ReviewTelemetry
 from service.telemetry.shared import forget_series, gathered
 
@@ -22,6 +23,8 @@ _LOAD_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096)
 _SCORES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 100.0)
 
+_REJECTING = (Unauthorized, Forbidden, Overloaded, DeadlineExceeded, TooLarge, Unavailable)
+_FLAGGING = ("score_above_threshold", "not_certified")
 _MODE = ("model", "version", "mode")
 _VERSION = ("model", "version")
 
@@ -87,6 +90,13 @@ class Telemetry:
             registry=registry,
             multiprocess_mode="livesum",
         )
+        self._queue_fill = Gauge(
+            "unsure_queue_fill_ratio",
+            "Share of the queue that is taken, of rows or of samples, whichever has less room; of several "
+            "processes that of the fullest.",
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
         self._rejected = Counter(
             "unsure_rejected_total",
             "Requests turned away for want of a key, or turned away or given up by the queue, by error code.",
@@ -127,6 +137,9 @@ class Telemetry:
             multiprocess_mode="livemin",
         )
         self.reviews = ReviewTelemetry(registry)
+        # A series that appears with its first count shows no increase.
+        for kind in _REJECTING:
+            self._rejected.labels(kind.code)
         self._told: dict[str, set[str]] = {}
         self._load_seconds = Histogram(
             "unsure_model_load_duration_seconds",
@@ -150,9 +163,10 @@ class Telemetry:
         """Tell what runs."""
         self._build.labels(__version__, torch_version).set(1)
 
-    def pending(self, rows: int) -> None:
-        """Tell how many rows wait or run."""
+    def pending(self, rows: int, taken_share: float) -> None:
+        """Tell how many rows wait or run, and the share of the queue that is taken."""
         self._pending_rows.set(rows)
+        self._queue_fill.set(taken_share)
 
     def answered(self, model: str, version: str, mode: str, code: int, seconds: float) -> None:
         """Count a request and its duration."""
@@ -193,8 +207,11 @@ class Telemetry:
 
     def versions(self, model: str, ready: Mapping[str, bool]) -> None:
         """Tell which versions a model has, and whether each answers; others are forgotten."""
+        self._load_failures.labels(model)
         for version, answers in ready.items():
             self._model_ready.labels(model, version).set(answers)
+            for reason in _FLAGGING if answers else ():
+                self._low_confidence(model, version, reason)
         for version in self._told.get(model, set()) - ready.keys():
             forget_series(self._model_ready, model, version)
         self._told[model] = set(ready)
