@@ -7,6 +7,7 @@ from typing import Any
 
 from service.errors import Unavailable
 from service.predictor.answers import EXACT, Exact, Measures, Reviewed, UncertaintyAnswer, UncertaintyQuestion
+from service.predictor.intervals import intervals
 from service.predictor.row_inputs import RowInputs
 from service.predictor.rows import Rows
 from service.predictor.served_model import ServedModel
@@ -15,7 +16,6 @@ from service.review.queue import ReviewQueue
 from service.telemetry.reviews import ReviewTelemetry
 from service.tracing.trace import span
 from service.uncertainty.classification import ClassificationMeasures
-from service.uncertainty.regression import INTERVAL_LEVEL
 from service.uncertainty.sequential import Rounds
 
 log = logging.getLogger("unsure")
@@ -155,7 +155,7 @@ def _row(
         threshold=policy.threshold,
         score=flag.score,
         reasons=tuple(Reason(one.code, one.message) for one in flag.reasons),
-        prediction=_prediction(measures, answer.identity.labels, number, model.certificate.tolerance),
+        prediction=_prediction(answer, number, model.certificate.tolerance),
         statistics=_statistics(measures, number) | {"seed": answer.seed} | _taken(answer.rounds),
         input=given,
         input_sha256=digest,
@@ -163,19 +163,18 @@ def _row(
     )
 
 
-def _prediction(
-    measures: Measures, labels: Sequence[str], number: int, tolerance: float | None
-) -> Mapping[str, Any]:
+def _prediction(answer: UncertaintyAnswer, number: int, tolerance: float | None) -> Mapping[str, Any]:
+    measures = answer.sampled.measures
     if isinstance(measures, ClassificationMeasures):
         index = int(measures.class_index[number])
         confidence = float(measures.confidence[number])
-        return {"label": labels[index], "class_index": index, "confidence": confidence}
-    lower, upper = (bound[number].tolist() for bound in measures.interval)
+        return {"label": answer.identity.labels[index], "class_index": index, "confidence": confidence}
+    found = intervals(measures, answer.conformal)
     interval = {
-        "level": INTERVAL_LEVEL,
-        "lower": lower,
-        "upper": upper,
-        "method": measures.interval_method,
+        "level": found.level,
+        "lower": found.lower[number].tolist(),
+        "upper": found.upper[number].tolist(),
+        "method": found.method,
     }
     wrong_beyond = {} if tolerance is None else {"tolerance": tolerance}
     return {"value": measures.mean[number].tolist(), "interval": interval} | wrong_beyond

@@ -246,9 +246,11 @@ def test_a_reviewer_judges_values_by_the_tolerance_of_the_promise(
     told = calibrate(repository, drawn(repository), "--tolerance", "25", "--target-error", "0.1")
     assert told.exit_code == 0, told.output
     client = serve(review_url=f"sqlite:///{repository.path.parent}/reviews.db", review_audit_share=1.0)
-    policy = asked(client)["policy"]
+    answer = asked(client)
+    policy, given = answer["policy"], {row["score"]: row["interval"] for row in answer["results"]}
     assert policy["guarantee"]["tolerance"] == 25
     audits = client.get("/v1/reviews").json()["reviews"]
+    assert {audit["score"]: audit["prediction"]["interval"] for audit in audits} == given
     for audit, off in zip(audits, (25, 26), strict=True):  # outside of the interval, both
         assert (audit["audit"], audit["policy_id"]) == (True, policy["id"])
         said = [audit["prediction"]["value"][0] + off, *audit["prediction"]["value"][1:]]
