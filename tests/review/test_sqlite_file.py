@@ -1,7 +1,6 @@
-"""A file that is deleted, moved or replaced under its users: what is told is in the file that the path names."""
+"""A file that is deleted, moved or replaced while in use: what is told is in the file that the path names."""
 
 import logging
-import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -176,7 +175,7 @@ def test_a_file_is_left_once_nobody_here_uses_it(path: Path) -> None:
     store = next(stores)
     store.enter([row(0)])
     with store._database.reading():
-        os.unlink(f"{path}-wal")
+        Path(f"{path}-wal").unlink()
         with pytest.raises(Unavailable):
             store.enter([row(1)])
     store.enter([row(2)])
