@@ -9,3 +9,5 @@ def start_logging(level: str) -> None:
     logging.basicConfig(
         stream=sys.stderr, level=level.upper(), format="%(asctime)s %(levelname)s %(message)s"
     )
+    # It tells at every start how it makes transactions, which is nothing to an operator.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
