@@ -75,15 +75,18 @@ class Database:
             if self._file is not None:
                 self._file.check(options[IDENTITY])
 
-    def check_is_there(self) -> None:
+    def check_is_there(self, option: str) -> None:
         """Refuse a file that is not there, where making an empty one would hide a wrong name.
+
+        Args:
+            option: of the command, by which it is named.
 
         Raises:
             StartError: it is not.
         """
         if self.dialect == "sqlite" and not Path(self._url.database or "").exists():
             raise StartError(
-                f"there is no review queue at {self._url.database}; name its database with --url"
+                f"there is no review queue at {self._url.database}; name its database with {option}"
             )
 
     def close(self) -> None:
