@@ -100,7 +100,8 @@ def build(
             await asyncio.wait([loading])
 
     application = api(
-        predictor, catalogue, link or changes, telemetry, guard, _body_limits(settings), lifespan, queue
+        *(predictor, catalogue, link or changes, telemetry, guard, _body_limits(settings), lifespan, queue),
+        draws_audits=settings.review_audit_share > 0,
     )
     application.state.close = catalogue.close
     return application

@@ -45,6 +45,8 @@ def api(
     bodies: BodyLimits,
     lifespan: Lifespan,
     queue: ReviewQueue | None = None,
+    *,
+    draws_audits: bool = False,
 ) -> Starlette:
     """Build the application.
 
@@ -57,10 +59,12 @@ def api(
         bodies: what the bodies of requests may take.
         lifespan: surrounds serving.
         queue: of reviews; None where there is none.
+        draws_audits: whether rows that are not flagged enter it by chance.
     """
     observer = Observer(catalogue, telemetry)
     operations = NativeFace(predictor, catalogue, observer, bodies.bytes).operations()
-    operations += ReviewFace(queue, catalogue, telemetry, bodies.bytes).operations()
+    reviews = ReviewFace(queue, catalogue, telemetry, bodies.bytes, draws_audits=draws_audits)
+    operations += reviews.operations()
     operations += ProtocolFace(predictor, catalogue, observer, bodies.bytes).operations()
     operations += RepositoryFace(catalogue, changes, bodies.bytes).operations()
     operational = OperationalFace(telemetry, operations, guard)

@@ -15,7 +15,7 @@ from prometheus_client import (
 )
 
 from service import __version__
-from service.telemetry.shared import forget_series, gathered
+from service.telemetry.shared import forget_series, gathered, told
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _LOAD_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
@@ -24,6 +24,7 @@ _SCORES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 3
 
 _MODE = ("model", "version", "mode")
 _VERSION = ("model", "version")
+_SCORE_DRIFT = "unsure_score_drift"
 
 
 class Telemetry:
@@ -158,7 +159,7 @@ class Telemetry:
             "Share of the rows that are not flagged which may be wrong, as the calibration promises.",
         )
         self._score_drift = latest(
-            "unsure_score_drift",
+            _SCORE_DRIFT,
             "Population stability index of the last 500 to 1000 scores against those of the calibration.",
         )
         # A series that appears with its first count shows no increase.
@@ -248,6 +249,11 @@ class Telemetry:
         """Tell how far a version's scores have moved from those it was calibrated with."""
         self._score_drift.labels(model, version).set(index)
 
+    def drift(self) -> Mapping[tuple[str, str], float]:
+        """Give how far the scores of each version have moved, whichever process has told it last."""
+        indices = told(self.registry, _SCORE_DRIFT)
+        return {(dict(labels)["model"], dict(labels)["version"]): one for labels, one in indices.items()}
+
     def loaded(self, model: str, seconds: float) -> None:
         """Count a load of a version."""
         self._load_seconds.labels(model).observe(seconds)
@@ -262,6 +268,8 @@ class Telemetry:
             self._model_ready.labels(model, version).set(answers)
         for version in self._told.get(model, set()) - ready.keys():
             forget_series(self._model_ready, model, version)
+        for version in self._told.get(model, set()):
+            forget_series(self._score_drift, model, version)  # of a calibration that may be another now
         self._told[model] = set(ready)
 
     def exposition(self) -> tuple[bytes, str]:
