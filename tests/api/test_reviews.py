@@ -211,7 +211,8 @@ def test_an_item_goes_its_way(client: TestClient) -> None:
     }
     assert listed == {"pending": 1, "claimed": 1, "resolved": 1, "any": 3}
     counts = {"pending": 1, "claimed": 1, "resolved": 1, "agreed": int(said["agreed"])}
-    assert get(client, "/stats") == {"versions": [{"model": "small", "version": "1"} | counts]}
+    versions = [{"model": "small", "version": "1"} | counts]
+    assert get(client, "/stats") == {"versions": versions, "watched": []}
 
 
 def test_an_unknown_review_is_not_found(client: TestClient) -> None:
