@@ -119,6 +119,7 @@ def build(
         _body_limits(settings),
         lifespan,
         queue,
+        draws_audits=settings.review_audit_share > 0,
         logs_access=settings.access_log,
         tracing=tracing,
     )

@@ -86,7 +86,9 @@ def export(status: str, model: str | None, format_: str, review_url: str) -> Non
     from service.review.paging import Filter
 
     with told(), _store(review_url) as store:
-        shown = (review(item, store.now) for item in all_items(store, Filter(_status(status), model)))
+        shown = (
+            review(item, store.now, blind=False) for item in all_items(store, Filter(_status(status), model))
+        )
         if format_ == "jsonl":
             for one in shown:
                 click.echo(msgspec.json.encode(one))

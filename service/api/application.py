@@ -59,6 +59,7 @@ def api(
     lifespan: Lifespan,
     queue: ReviewQueue | None = None,
     *,
+    draws_audits: bool = False,
     logs_access: bool = False,
     tracing: Tracing | None = None,
 ) -> Starlette:
@@ -73,12 +74,14 @@ def api(
         bodies: what the bodies of requests may take.
         lifespan: surrounds serving.
         queue: of reviews; None where there is none.
+        draws_audits: whether rows that are not flagged enter it by chance.
         logs_access: whether each request has a line in the log.
         tracing: traces requests; None where nobody does.
     """
     observer = Observer(catalogue, telemetry)
     operations = NativeFace(predictor, catalogue, observer, bodies.bytes).operations()
-    operations += ReviewFace(queue, catalogue, telemetry.reviews, bodies.bytes).operations()
+    reviews = ReviewFace(queue, catalogue, telemetry.reviews, bodies.bytes, draws_audits=draws_audits)
+    operations += reviews.operations()
     operations += ProtocolFace(predictor, catalogue, observer, bodies.bytes).operations()
     operations += RepositoryFace(catalogue, changes, bodies.bytes).operations()
     operational = OperationalFace(telemetry, operations, guard)
