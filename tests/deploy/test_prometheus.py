@@ -66,7 +66,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
 
 
 def without_data(prometheus: Prometheus) -> list[str]:
-    """Name what a moment has nothing of: between two scrapes too far apart there is no data behind anything."""
+    """Name what a moment has nothing of; where a scrape came too late, that is everything."""
     missing = [str(query) for query in SHOWN if not finite(prometheus, query)]
     selectors = {selector for query in ALERTING for selector in query.selectors()} | {FIRING}
     return missing + [selector for selector in sorted(selectors) if not prometheus.query(selector)]
