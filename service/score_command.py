@@ -27,8 +27,8 @@ class Samples(click.ParamType[Any]):
         """Read it."""
         if value == "exact":
             return value
-        first, _, last = str(value).partition("..")
-        if not first.isdecimal() or not (last or "1").isdecimal():
+        first, dots, last = str(value).partition("..")
+        if not first.isdecimal() or last.isdecimal() != bool(dots):
             self.fail(f"{value} is no number such as 50, no range such as 16..400, and not exact", param, ctx)
         return _rounds(int(first), int(last)) if last else int(first)
 

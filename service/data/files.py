@@ -153,9 +153,15 @@ def _told(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as cause:
-        raise DataError(f"{path} cannot be read: {cause.strerror or cause}") from cause
+        raise DataError(f"{path} cannot be read: {cause.strerror or _printable(cause)}") from cause
     except (ValueError, EOFError, NotImplementedError, csv.Error) as cause:
-        raise DataError(f"{path} cannot be read: {cause}") from cause
+        raise DataError(f"{path} cannot be read: {_printable(cause)}") from cause
+
+
+def _printable(cause: Exception) -> str:
+    """Give a library's words on one line; they may quote what is no text."""
+    words = "".join(letter if letter.isprintable() else " " for letter in str(cause))
+    return " ".join(words.split())
 
 
 def _digest(path: Path) -> str:

@@ -40,7 +40,7 @@ def _arrow(column: Any) -> Any:
         return pa.array([_text(value) for value in column], pa.string())
     if isinstance(column, np.ndarray):
         return pa.array(column.tolist() if column.ndim > 1 or column.dtype.kind in "US" else column)
-    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
 
 
 def _text(value: Any) -> str | None:

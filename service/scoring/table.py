@@ -84,7 +84,9 @@ class Answers:
             "certified": [self._decision.policy.certified] * len(flags),
             "reasons": [_reasons(flag) for flag in flags],
         }
-        return pa.table([_column(columns[field.name], field.type) for field in self.schema], self.schema)
+        return pa.table(
+            [_column(columns[field.name], field.type, len(flags)) for field in self.schema], self.schema
+        )
 
     def _of_classes(self, measures: ClassificationMeasures) -> dict[str, Any]:
         index = measures.class_index
@@ -110,9 +112,9 @@ def _reasons(flag: Flag) -> list[dict[str, str]]:
     return [{"code": reason.code, "message": reason.message} for reason in flag.reasons]
 
 
-def _column(values: Any, kind: pa.DataType) -> pa.Array:
+def _column(values: Any, kind: pa.DataType, rows: int) -> pa.Array:
     if values is None:
-        return None
+        return pa.nulls(rows, kind)
     if kind == _VALUES:
         ends = pa.array(range(0, values.size + 1, values.shape[1]), pa.int32())
         return pa.ListArray.from_arrays(ends, pa.array(values.ravel(), pa.float64()))
