@@ -32,6 +32,9 @@ from service.review.watching import by_status, watch
 from service.scheduling.scheduler import Limits, Scheduler
 from service.settings import NO_REVIEWS, Settings
 from service.telemetry.metrics import Telemetry
+from service.telemetry.reviews import ReviewTelemetry
+from service.tracing.environment import tracing_from_environment
+from service.tracing.trace import Tracing
 
 log = logging.getLogger("unsure")
 
@@ -41,7 +44,11 @@ _LOOKS = 3  # in a row that find trouble: a thread that died is replaced at once
 
 
 def build(
-    settings: Settings, membership: Membership | None = None, *, owns_process: bool = False
+    settings: Settings,
+    membership: Membership | None = None,
+    *,
+    owns_process: bool = False,
+    tracing: Tracing | None = None,
 ) -> Starlette:
     """Join everything that serves; models are loaded once it runs.
 
@@ -49,6 +56,7 @@ def build(
         settings: of the operator.
         membership: in a fleet of processes; None for a process on its own.
         owns_process: whether the process is there for this alone, and its garbage collected as suits it.
+        tracing: traces requests; None for what OpenTelemetry's environment variables ask for.
 
     Raises:
         StartError: the settings name something that is not there.
@@ -57,6 +65,7 @@ def build(
         raise StartError(
             f"the model repository {settings.repository} is not a folder; name one with --repository"
         )
+    tracing = tracing or tracing_from_environment()
     telemetry = Telemetry()
     telemetry.built_with(torch.__version__)
     scheduler = Scheduler(LaneRunner(telemetry), _limits(settings), telemetry.pending)
@@ -64,7 +73,7 @@ def build(
     queue = _review_queue(settings)
     reviewing = Reviewing(
         queue,
-        telemetry,
+        telemetry.reviews,
         stores_inputs=settings.review_inputs == "stored",
         refuses=settings.review_failure == "refuse",
         audit_share=settings.review_audit_share,
@@ -91,16 +100,27 @@ def build(
         watching = asyncio.create_task(_end_in_trouble(scheduler)) if link is not None else None
         if link is not None:
             link.listen()
-        async with _reviewed(queue, settings.review_days, catalogue, telemetry):
+        async with _reviewed(queue, settings.review_days, catalogue, telemetry.reviews, loading):
             yield
             if watching is not None:
                 watching.cancel()
             catalogue.close()
             await scheduler.drain()
             await asyncio.wait([loading])
+        if tracing is not None:
+            await asyncio.to_thread(tracing.close)
 
     application = api(
-        predictor, catalogue, link or changes, telemetry, guard, _body_limits(settings), lifespan, queue
+        predictor,
+        catalogue,
+        link or changes,
+        telemetry,
+        guard,
+        _body_limits(settings),
+        lifespan,
+        queue,
+        logs_access=settings.access_log,
+        tracing=tracing,
     )
     application.state.close = catalogue.close
     return application
@@ -147,7 +167,11 @@ def _review_queue(settings: Settings) -> ReviewQueue | None:
 
 @asynccontextmanager
 async def _reviewed(
-    queue: ReviewQueue | None, days: float, catalogue: Catalogue, telemetry: Telemetry
+    queue: ReviewQueue | None,
+    days: float,
+    catalogue: Catalogue,
+    telemetry: ReviewTelemetry,
+    loading: asyncio.Task[None],
 ) -> AsyncIterator[None]:
     """Have the queue open; whoever still enters rows at the end has left before."""
     if queue is None:
@@ -158,10 +182,14 @@ async def _reviewed(
         for figures in audit_figures(catalogue.served(), audits):
             telemetry.audited(**asdict(figures))
 
+    async def watch_audits() -> None:
+        await asyncio.wait([loading])  # the figures are of models
+        await watch(queue, Store.audits, audited)
+
     opening = asyncio.create_task(_open(queue))
     tasks = [
-        asyncio.create_task(watch(queue, by_status, telemetry.review_items)),
-        asyncio.create_task(watch(queue, Store.audits, audited)),
+        asyncio.create_task(watch(queue, by_status, telemetry.items)),
+        asyncio.create_task(watch_audits()),
     ]
     if days > 0:
         tasks.append(asyncio.create_task(retain(queue, days)))

@@ -162,6 +162,12 @@ def add(name: str, **given: Any) -> None:
     help="Scale the probabilities of samples: one number for all, fitted to the rows that choose the score.",
 )
 @click.option("--measure", help="The score; left out, the best of all on some of the rows.")
+@click.option(
+    "--samples",
+    type=click.IntRange(2),
+    help="Of each row; left out, as many as a request gets that does not say. The promise is about requests "
+    "that get as many.",
+)
 @with_settings("repository", "factories", "device", "plan", "precision", "review_url", "log_level")
 def calibrate(
     model: str,
@@ -174,6 +180,7 @@ def calibrate(
     tolerance: float | None,
     measure: str | None,
     temperature: bool,
+    samples: int | None,
     **given: Any,
 ) -> None:
     """Find a threshold that keeps a promise, on labelled rows.
@@ -193,7 +200,7 @@ def calibrate(
     settings = logged(Settings(**given))
     asked = Asked(contract, target_error, confidence, measure, temperature=temperature)
     with told():
-        wish = Wish(model, version, data, asked, tolerance)
+        wish = Wish(model, version, data, asked, tolerance, samples)
         made = (calibrate_from_reviews if from_reviews else calibrated)(settings, wish, _watched)
         report = write_report(made)
     click.echo(made_in_words(made))

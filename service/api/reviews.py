@@ -29,7 +29,7 @@ from service.review.paging import Filter
 from service.review.queue import ReviewQueue
 from service.review.steps import Verdict
 from service.review.store import Page, Store
-from service.telemetry.metrics import Telemetry
+from service.telemetry.reviews import ReviewTelemetry
 
 Body = TypeVar("Body", bound=Struct)
 
@@ -47,7 +47,7 @@ class ReviewFace:
     """
 
     def __init__(
-        self, queue: ReviewQueue | None, catalogue: Catalogue, telemetry: Telemetry, max_body_bytes: int
+        self, queue: ReviewQueue | None, catalogue: Catalogue, telemetry: ReviewTelemetry, max_body_bytes: int
     ) -> None:
         self._queue = queue
         self._catalogue = catalogue
@@ -144,7 +144,7 @@ class ReviewFace:
             self._check_label(store.item(identifier), verdict.label)
             item = store.resolve(identifier, reviewer, verdict)
             if item.resolution is not None:
-                self._telemetry.review_decided(agreed=item.resolution.agreed)
+                self._telemetry.decided(agreed=item.resolution.agreed)
             return item
 
         return await self._answered(request, resolved)

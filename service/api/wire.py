@@ -112,6 +112,10 @@ class GuaranteeView(Struct):
     contract: Literal["selective_risk", "joint_risk"]
     target_error: float
     confidence: float | None
+    tolerance: (
+        Annotated[float, Meta(description="In regression: a row is wrong where a value is farther off.")]
+        | UnsetType
+    ) = UNSET
 
 
 class PolicyView(Struct):

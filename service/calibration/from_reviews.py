@@ -40,8 +40,8 @@ def calibrate_from_reviews(settings: Settings, wish: Wish, watch: Watch) -> Made
         UnsureError: it cannot be done, or nothing can be certified; nothing is written then.
     """
     model = inspection.load(settings, wish.model, wish.version)
-    check_model(model, wish.tolerance)
-    draws = draws_of(model.manifest)
+    check_model(model, wish.tolerance, wish.samples)
+    draws = draws_of(model.manifest, wish.samples)
     policy = _deciding(model, draws)
     asked = _checked(wish.asked, policy)
     folder = settings.repository / model.identity.model / model.identity.version

@@ -34,6 +34,8 @@ from service.predictor.served_model import ServedModel
 from service.scheduling.lots import Lot
 from service.scheduling.scheduler import Scheduler
 from service.telemetry.metrics import Telemetry
+from service.tracing.trace import note, span
+from service.tracing.turns import scheduled
 from service.uncertainty.sequential import Rounds
 
 
@@ -77,7 +79,7 @@ class Predictor:
             model: that answers, where it has been found already; a reload must not come between.
         """
         model = model or self._catalogue.find(question.model, question.version)
-        rows = await self._rows(model, question.inputs)
+        rows = await self._rows(model, DETERMINISTIC, question.inputs)
         lots = prediction_lots(model, rows)
         results = await self._run(model, DETERMINISTIC, rows, lots, question.timeout_seconds)
         return PredictionAnswer(model.identity, rows.in_order(results))
@@ -87,7 +89,7 @@ class Predictor:
     ) -> UncertaintyAnswer:
         """Answer with many thinned networks; `model` as of `predict`."""
         model = model or self._catalogue.find(question.model, question.version)
-        rows = await self._rows(model, question.inputs)
+        rows = await self._rows(model, MC_DROPOUT, question.inputs)
         decision = decide(question, model)
         policy, seed, draw = decision.policy, decision.seed, decision.draw
         self._check_kept(question, model, len(rows), decision.rounds)
@@ -97,8 +99,9 @@ class Predictor:
         results = await self._run(model, MC_DROPOUT, rows, lots, question.timeout_seconds)
         sampled = rows.in_order([one for one in results if isinstance(one, Sampled)])
         whole = [one for one in results if not isinstance(one, Sampled)]
-        flags = policy.decide(sampled.scores.tolist())
-        self._count(model, policy, sampled, flags)
+        with span("flag", measure=policy.measure):
+            flags = policy.decide(sampled.scores.tolist())
+            self._count(model, policy, sampled, flags)
         answer = UncertaintyAnswer(
             identity=model.identity,
             seed=seed,
@@ -111,12 +114,17 @@ class Predictor:
         )
         return await self._reviewing.entered(question, model, rows, answer)
 
-    async def _rows(self, model: ServedModel, inputs: bytes | Sequence[GivenTensor]) -> Rows:
+    async def _rows(self, model: ServedModel, mode: str, inputs: bytes | Sequence[GivenTensor]) -> Rows:
         """Read rows against what the model takes; meanwhile the loop is free where that takes long."""
-        if not model.inputs.takes_long(inputs):
-            return model.inputs.read(inputs)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._reading, model.inputs.read, inputs)
+        name, version = model.identity.key
+        note(model=name, version=version, mode=mode)
+        if model.inputs.takes_long(inputs):
+            loop = asyncio.get_running_loop()
+            rows = await loop.run_in_executor(self._reading, model.inputs.read, inputs)
+        else:
+            rows = model.inputs.read(inputs)
+        note(rows=len(rows))
+        return rows
 
     def _check_kept(
         self, question: UncertaintyQuestion, model: ServedModel, rows: int, rounds: Rounds | Exact
@@ -135,7 +143,8 @@ class Predictor:
         self, model: ServedModel, mode: str, rows: Rows, lots: Sequence[Lot], timeout_seconds: float | None
     ) -> Sequence[Any]:
         try:
-            done = await self._scheduler.run(lots, timeout_seconds)
+            with scheduled():
+                done = await self._scheduler.run(lots, timeout_seconds)
         except (TooLarge, Overloaded, DeadlineExceeded, Unavailable) as refusal:
             self._telemetry.rejected(refusal.code)
             raise
@@ -143,10 +152,12 @@ class Predictor:
         return done.results
 
     def _count(self, model: ServedModel, policy: Policy, sampled: Sampled, flags: Sequence[Flag]) -> None:
-        self._telemetry.sampled(*model.identity.key, int(sampled.measures.samples.sum()))
+        drawn = int(sampled.measures.samples.sum())
+        self._telemetry.sampled(*model.identity.key, drawn)
+        note(samples=drawn, flagged=sum(flag.low_confidence for flag in flags))
         for flag in flags:
             self._telemetry.decided(*model.identity.key, flag.score, [reason.code for reason in flag.reasons])
         if model.drift is not None and policy.certified:
             drift = model.drift.add(sampled.scores)
             if drift is not None:
-                self._telemetry.drifted(*model.identity.key, drift)
+                self._telemetry.reviews.drifted(*model.identity.key, drift)

@@ -1,7 +1,6 @@
 """The queue's database: SQLite in one file, or PostgreSQL by its URL."""
 
 import logging
-import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -13,17 +12,17 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, DataError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
 from service.errors import StartError, Unavailable
+from service.review.sqlite_file import IDENTITY, WRITES, SqliteFile
 
 log = logging.getLogger("unsure")
 
 _LEAST_CONNECT_SECONDS = 2  # libpq takes less for 2
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATING = 7_235_013  # the number of PostgreSQL's advisory lock, by which one process migrates at a time
-_WRITES = "unsure_writes"
 _ROWS_FAULTS = (DataError, IntegrityError)
 
 # Alembic hands the connection to a migration through variables of its modules.
@@ -44,6 +43,7 @@ class Database:
     def __init__(self, url: str, patience_seconds: float = 5.0) -> None:
         self._url = _checked(url)
         self._engine = _engine(self._url, patience_seconds)
+        self._file = SqliteFile(self._engine, patience_seconds) if self.dialect == "sqlite" else None
         self._preparing = threading.Lock()
         self._prepared = False
         self._fails = False
@@ -56,10 +56,8 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Give a transaction that reads; raises as `writing` does."""
-        with self._told():
-            self._prepare()
-            with self._engine.begin() as connection:
-                yield connection
+        with self._told(), self._engine.execution_options(**self._prepare()).begin() as connection:
+            yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -69,9 +67,11 @@ class Database:
             Unavailable: the database does not do it.
         """
         with self._told():
-            self._prepare()
-            with self._engine.execution_options(**{_WRITES: True}).begin() as connection:
+            options = self._prepare()
+            with self._engine.execution_options(**{WRITES: True}, **options).begin() as connection:
                 yield connection
+            if self._file is not None:
+                self._file.check(options[IDENTITY])
 
     def check_is_there(self) -> None:
         """Refuse a file that is not there, where making an empty one would hide a wrong name.
@@ -87,16 +87,29 @@ class Database:
     def close(self) -> None:
         """Let go of all connections."""
         self._engine.dispose()
+        if self._file is not None:
+            self._file.close()
 
-    def _prepare(self) -> None:
-        """Make or migrate the tables, once; what fails is tried again the next time."""
+    def _prepare(self) -> dict[str, Any]:
+        """Make or migrate the tables of a database that was not asked yet; what fails is tried again.
+
+        Returns:
+            Options of a transaction: whose it is.
+        """
         with self._preparing:
-            if self._prepared:
-                return
-            _make_private(self._url)
-            with self._engine.execution_options(**{_WRITES: True}).begin() as connection:
-                _migrate(connection)
-            self._prepared = True
+            if self._file is not None:
+                if not self._file.is_as_opened():
+                    with self._file.opening():
+                        self._migrate()
+                return {IDENTITY: self._file.opened}
+            if not self._prepared:
+                self._migrate()
+                self._prepared = True
+            return {}
+
+    def _migrate(self) -> None:
+        with self._engine.execution_options(**{WRITES: True}).begin() as connection:
+            _migrate(connection)
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -143,6 +156,11 @@ def _checked(url: str) -> URL:
         raise StartError(f"the review queue is kept by sqlite or postgresql, and not by {kind}")
     if kind == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise StartError("the review queue must outlive the server: name a file, as in sqlite:///reviews.db")
+    if kind == "sqlite" and str(parsed.database).startswith("file:"):
+        raise StartError(
+            "the review queue's file is named by its path, as in sqlite:///reviews.db, and not as "
+            f"{parsed.database}"
+        )
     return parsed
 
 
@@ -150,14 +168,11 @@ def _engine(url: URL, patience_seconds: float) -> Engine:
     try:
         if url.get_backend_name() != "sqlite":
             return create_engine(url, pool_pre_ping=True, connect_args=_patience(url, patience_seconds))
-        engine = create_engine(url, connect_args={"timeout": patience_seconds})
+        return create_engine(url, connect_args={"timeout": patience_seconds})
     except (NoSuchModuleError, ModuleNotFoundError, ArgumentError) as cause:
         raise StartError(
             f"the driver {url.drivername} is not installed; for PostgreSQL: pip install 'unsure[postgresql]'"
         ) from cause
-    event.listen(engine, "connect", _set_up)
-    event.listen(engine, "begin", _begin)
-    return engine
 
 
 def _patience(url: URL, seconds: float) -> dict[str, Any]:
@@ -174,25 +189,6 @@ def _patience(url: URL, seconds: float) -> dict[str, Any]:
         "options": options,
     }
     return {name: value for name, value in given.items() if name not in url.query}
-
-
-def _set_up(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # or the driver commits before what it takes for no query
-    # What is removed is overwritten: it was a client's.
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON"):
-        connection.execute(f"PRAGMA {pragma}").close()
-
-
-def _begin(connection: Connection) -> None:
-    # A transaction that reads first and then writes is refused, not made to wait, where another has written.
-    writes = connection.get_execution_options().get(_WRITES, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-
-def _make_private(url: URL) -> None:
-    """Make SQLite's file its owner's alone: it holds what clients have sent."""
-    if url.get_backend_name() == "sqlite" and url.database:
-        os.close(os.open(url.database, os.O_CREAT | os.O_RDWR, 0o600))
 
 
 def _migrate(connection: Connection) -> None:

@@ -115,6 +115,17 @@ def test_flagged_rows_enter_where_request_or_policy_say_so(
     assert len(get(client)["reviews"]) == 3 * entered
 
 
+@pytest.mark.parametrize(
+    ("samples", "marked"),
+    [(10, None), ({"min": 10, "max": 10}, None), ({"min": 5, "max": 10}, True)],
+)
+def test_an_item_tells_whether_its_samples_were_adaptive(
+    client: TestClient, samples: Any, marked: Any
+) -> None:
+    for identifier in ids(ask(client, samples=samples)):
+        assert get(client, f"/{identifier}")["statistics"].get("adaptive") is marked
+
+
 def test_the_same_request_enters_once(client: TestClient) -> None:
     sent = {"X-Request-ID": "order-17"}
     with ThreadPoolExecutor(8) as clients:

@@ -191,6 +191,7 @@ def test_rows_that_another_setting_decided_are_left_out(queue: Answered) -> None
         {"policy_id": "small-1-00000000"},
         {"statistics": {"samples": 20, "seed": SEED}},
         {"statistics": {"samples": SAMPLES, "seed": 4}},
+        {"statistics": {"samples": SAMPLES, "seed": SEED, "adaptive": True}},
         {"version": "2"},
         {"input": None},
     ]
@@ -201,7 +202,7 @@ def test_rows_that_another_setting_decided_are_left_out(queue: Answered) -> None
     assert calibration.found.errors == 0
     for why in (
         "audit rows of another threshold or score: 1",
-        "audit rows of other samples or another seed: 2",
+        "audit rows of other samples or another seed: 3",
         "items of other versions: 1",
         "audit rows without their input: 1",
     ):
