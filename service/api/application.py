@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from starlette.applications import Starlette
@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.exchange import REQUEST_ID_HEADER, request_id
@@ -66,8 +66,19 @@ def api(
     operational = OperationalFace(telemetry, operations, guard)
     operations += operational.operations()
     routes = [Route(one.path, one.handler, methods=[one.method]) for one in map(guard.guarded, operations)]
+    return enveloped([*routes, *Page().routes()], bodies, lifespan)
+
+
+def enveloped(routes: Sequence[BaseRoute], bodies: BodyLimits, lifespan: Lifespan) -> Starlette:
+    """Make an application of routes, with what surrounds every exchange.
+
+    Args:
+        routes: their handlers may raise our errors.
+        bodies: what the bodies of requests may take.
+        lifespan: surrounds serving.
+    """
     application = Starlette(
-        routes=[*routes, *Page().routes()],
+        routes=routes,
         middleware=[Middleware(Envelope), Middleware(Receiving, bodies)],
         exception_handlers={RequestError: _failure, HTTPException: _failure},
         lifespan=lifespan,

@@ -16,6 +16,7 @@ OF_SERVICE = (
     "text",
     "huggingface",
     "parquet",
+    "ray",
 )  # extras whose packages the service imports where a model or a file asks for it
 # uvicorn takes these up by itself where they are installed: a faster parser and a faster loop.
 TAKEN_UP = {"httptools", "uvloop"}
@@ -44,7 +45,8 @@ def test_dependencies_are_what_the_service_imports() -> None:
 
 
 def test_serving_numbers_does_not_wait_for_what_only_some_need() -> None:
-    script = "import sys, service.server; print({'pyarrow', 'tokenizers', 'transformers'} & set(sys.modules))"
+    some = {"pyarrow", "ray", "tokenizers", "transformers"}
+    script = f"import sys, service.server; print({some} & set(sys.modules))"
     printed = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     ).stdout
