@@ -83,6 +83,7 @@ class Upkeep:
     def _tell_audits(self, figures: Sequence[AuditFigures]) -> None:
         for one in figures:
             self.telemetry.audited(**asdict(one))
+        self.telemetry.forget_audits(but=[(one.model, one.version) for one in figures])
 
 
 class Lifespan:
