@@ -29,7 +29,7 @@ ENDING = ".parquet"
 METADATA = b"unsure"
 """Under this an output says what it was made of and how."""
 
-_GROUP_BYTES, _FEWEST, _MOST = 2**25, 1024, 65_536  # of a row group
+_GROUP_BYTES, _FEWEST, _MOST = 2**24, 1024, 16_384  # of a row group, and the most of a part in memory
 
 Watch = Callable[[str, int | None, int], AbstractContextManager[Callable[[int], None]]]
 """Shows how far a step is: given its name, its rows if they are known, and those done; then more of them."""
@@ -201,14 +201,15 @@ def _gather(
     seconds: float,
     advance: Callable[[int], None],
 ) -> None:
-    """Write tables, those of a few seconds together."""
+    """Write tables, those of a few seconds together, and not too many."""
     held: list[pa.Table] = []
-    since = monotonic()
+    rows, since = 0, monotonic()
     for table in tables:
         held.append(table)
+        rows += len(table)
         advance(len(table))
-        if monotonic() - since >= seconds:
-            start, held, since = workspace.add(start, held), [], monotonic()
+        if rows >= _MOST or monotonic() - since >= seconds:
+            start, held, rows, since = workspace.add(start, held), [], 0, monotonic()
     if held:
         workspace.add(start, held)
 
