@@ -1,7 +1,6 @@
 """`make serve`, as somebody types it: trains, serves a real process, answers the README's calls, stops."""
 
 import json
-import math
 import os
 import re
 import shutil
@@ -17,6 +16,7 @@ from typing import Any
 
 import pytest
 from readme import ROOT, Call, calls
+from shown import assert_alike
 
 pytestmark = pytest.mark.end_to_end
 
@@ -103,29 +103,7 @@ def test_the_readmes_calls_give_the_readmes_answers(served: Served, call: Call) 
         pytest.skip("curl is not installed")
     command = call.command.replace("127.0.0.1:8000", f"127.0.0.1:{served.port}")
     printed = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True).stdout
-    assert_alike(json.loads(printed), json.loads(call.answer), "answer")
-
-
-def assert_alike(given: Any, shown: Any, where: str) -> None:
-    if where.endswith("request_id"):
-        assert re.fullmatch(r"[0-9a-f]{32}", given)
-    elif where.endswith("review_id") and shown is not None:
-        assert re.fullmatch(r"[0-9a-f-]{36}", given)
-    elif isinstance(shown, dict):
-        assert given.keys() == shown.keys(), where
-        for key in shown:
-            assert_alike(given[key], shown[key], f"{where}.{key}")
-    elif isinstance(shown, list):
-        assert len(given) == len(shown), where
-        for index, pair in enumerate(zip(given, shown, strict=True)):
-            assert_alike(*pair, f"{where}[{index}]")
-    elif isinstance(shown, float):
-        # Another processor's training leaves an order of magnitude, and never a zero for a variance.
-        assert math.isclose(given, shown, rel_tol=0.6), where
-    elif where.endswith("message"):
-        assert re.sub(r"[\d.]+", "0", given) == re.sub(r"[\d.]+", "0", shown)
-    else:
-        assert given == shown, where
+    assert_alike(json.loads(printed), json.loads(call.answer))
 
 
 def test_a_second_training_adds_a_version_and_keeps_the_first(served: Served, tmp_path: Path) -> None:
