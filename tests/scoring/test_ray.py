@@ -1,17 +1,14 @@
 """Ray Data gives what this process gives, in the same order, and its refusals in the same words."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from pyarrow import parquet
 from rays import started
 from repositories import Repository
-from scored import SAMPLING, columns, inputs, write_parquet
+from scored import SAMPLING, broken_after, columns, inputs, unwatched, write_parquet
 
 from service.errors import ScoringError
 from service.scoring import run as scoring
@@ -21,11 +18,6 @@ from service.scoring.workspace import Workspace
 from service.settings import Settings
 
 ROWS = 1000
-
-
-@contextmanager
-def unwatched(*_: Any) -> Iterator[Any]:
-    yield lambda _: None
 
 
 @pytest.mark.filterwarnings("ignore")  # Ray's own
@@ -43,12 +35,13 @@ def compare(repository: Repository, tmp_path: Path) -> None:
     source = write_parquet(tmp_path / "rows.parquet", columns(values, id=range(ROWS)))
     settings = Settings(repository=repository.path, factories="networks", plan="vmap")
     asked = Asked("small", None, source, tmp_path / "out.parquet", ("id",))
+    with pytest.raises(ScoringError, match="a fault"):
+        scoring.score(settings, asked, unwatched, broken_after(1), part_seconds=0.0)
     with pytest.raises(ScoringError, match="the model gave NaN for row 700; correct it"):
         scoring.score(settings, asked, unwatched, on_ray(settings, asked), part_seconds=0.0)
     assert Workspace(asked.output).done == 512
     skipping = replace(asked, skip_bad=True)
-    made = scoring.score(settings, skipping, unwatched, on_ray(settings, skipping))
-    assert made.scored == ROWS - 512
+    scoring.score(settings, skipping, unwatched)
     local = replace(skipping, output=tmp_path / "local.parquet")
     scoring.score(settings, local, unwatched)
     found, expected = parquet.read_table(asked.output), parquet.read_table(local.output)
