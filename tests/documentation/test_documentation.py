@@ -112,6 +112,13 @@ def test_the_page_on_training_names_the_families() -> None:
     assert set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (.*?) \|", table, re.M)))) == set(families)
 
 
+def test_the_page_on_whole_files_names_options_that_there_are() -> None:
+    options = {option for parameter in main.commands["score"].params for option in parameter.opts}
+    settings = {setting.option for setting in settings_table()}
+    page = (ROOT / "docs" / "scoring.md").read_text("utf-8")
+    assert set(re.findall(r"(--[a-z][a-z-]*)", page)) == options - settings - {"--version", "model"}
+
+
 def test_options_are_the_settings() -> None:
     helped = CliRunner().invoke(main, ["serve", "--help"], terminal_width=200).output
     for setting in settings_table():
