@@ -16,7 +16,8 @@ from service.api.application import api
 from service.api.guard import Guard
 from service.api.receiving import BodyLimits
 from service.errors import KeysError, StartError, Unavailable
-from service.fleet.link import Link, Membership
+from service.fleet.messages import Action
+from service.fleet.place import Place
 from service.predictor.auditing import audit_figures
 from service.predictor.catalogue import Catalogue
 from service.predictor.execution import Execution
@@ -45,7 +46,7 @@ _LOOKS = 3  # in a row that find trouble: a thread that died is replaced at once
 
 def build(
     settings: Settings,
-    membership: Membership | None = None,
+    place: Place | None = None,
     *,
     owns_process: bool = False,
     tracing: Tracing | None = None,
@@ -54,7 +55,7 @@ def build(
 
     Args:
         settings: of the operator.
-        membership: in a fleet of processes; None for a process on its own.
+        place: among several that serve as one; None for a process on its own.
         owns_process: whether the process is there for this alone, and its garbage collected as suits it.
         tracing: traces requests; None for what OpenTelemetry's environment variables ask for.
 
@@ -69,7 +70,14 @@ def build(
     telemetry = Telemetry()
     telemetry.built_with(torch.__version__)
     scheduler = Scheduler(LaneRunner(telemetry), _limits(settings), telemetry.pending)
-    catalogue = Catalogue(settings.repository, settings.allowed_factories, execution(settings), telemetry)
+    catalogue = Catalogue(
+        settings.repository,
+        settings.allowed_factories,
+        execution(settings),
+        telemetry,
+        only=None if place is None else place.models,
+        elsewhere=() if place is None else place.elsewhere,
+    )
     queue = _review_queue(settings)
     reviewing = Reviewing(
         queue,
@@ -81,10 +89,10 @@ def build(
     predictor = Predictor(catalogue, scheduler, telemetry, settings.max_sample_values, reviewing)
     guard = Guard(_ring(settings), telemetry, protect_all=settings.protect_all)
     changes = _Changes(catalogue, owns_process=owns_process)
-    link = None if membership is None else _linked(changes, membership)
+    link = None if place is None else place.linked(changes.apply)
 
     def load() -> None:
-        catalogue.load(() if membership is None else membership.unloaded)
+        catalogue.load(() if place is None else place.unloaded)
         if owns_process:
             keep_what_is_loaded()
         if link is not None:
@@ -95,9 +103,10 @@ def build(
         # The port is open while models load, so that an orchestrator can tell loading from dead.
         loading = asyncio.create_task(asyncio.to_thread(load))
         loading.add_done_callback(_tell_loaded)
-        if membership is not None and membership.beside:
+        if place is not None and place.beside:
             await loading  # others answer meanwhile, and go on to if this fails
-        watching = asyncio.create_task(_end_in_trouble(scheduler)) if link is not None else None
+        ends = place is not None and place.ends_in_trouble
+        watching = asyncio.create_task(_end_in_trouble(scheduler)) if ends else None
         if link is not None:
             link.listen()
         async with _reviewed(queue, settings.review_days, catalogue, telemetry.reviews, loading):
@@ -116,13 +125,17 @@ def build(
         link or changes,
         telemetry,
         guard,
-        _body_limits(settings),
+        body_limits(settings),
         lifespan,
         queue,
+        draws_audits=settings.review_audit_share > 0,
         logs_access=settings.access_log,
         tracing=tracing,
     )
     application.state.close = catalogue.close
+    application.state.changes = link or changes
+    application.state.scheduler = scheduler
+    application.state.telemetry = telemetry
     return application
 
 
@@ -132,6 +145,9 @@ class _Changes:
     def __init__(self, catalogue: Catalogue, *, owns_process: bool) -> None:
         self._catalogue = catalogue
         self._owns_process = owns_process
+
+    def apply(self, action: Action, model: str) -> None:
+        (self.reload if action == "reload" else self.unload)(model)
 
     def reload(self, model: str) -> None:
         self._changed(lambda: self._catalogue.reload(model))
@@ -145,16 +161,6 @@ class _Changes:
         finally:
             if self._owns_process:
                 let_go_of_what_is_replaced()
-
-
-def _linked(changes: _Changes, membership: Membership) -> Link:
-    actions = {"reload": changes.reload, "unload": changes.unload}
-    # Without a supervisor nobody would hear of a change that others make: end as if told to.
-    return Link(
-        membership.connection,
-        lambda action, model: actions[action](model),
-        orphaned=lambda: os.kill(os.getpid(), signal.SIGTERM),
-    )
 
 
 def _review_queue(settings: Settings) -> ReviewQueue | None:
@@ -258,7 +264,8 @@ def _limits(settings: Settings) -> Limits:
     )
 
 
-def _body_limits(settings: Settings) -> BodyLimits:
+def body_limits(settings: Settings) -> BodyLimits:
+    """Say what the bodies of requests may take."""
     return BodyLimits(settings.max_body_bytes, settings.max_receiving_bytes, settings.body_seconds)
 
 

@@ -15,6 +15,7 @@ from service.access.keys import SCOPES, Scope
 from service.addition.options import addition_options
 from service.options import Finite, logged, told, with_settings
 from service.review_command import reviews
+from service.score_command import score
 from service.settings import Settings
 
 _LOADING = ("repository", "factories", "device", "plan", "precision", "log_level")
@@ -277,3 +278,4 @@ def list_keys(path: Path) -> None:
 
 
 main.add_command(reviews)
+main.add_command(score)

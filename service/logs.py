@@ -26,6 +26,8 @@ def start_logging(level: str, log_format: str = "text") -> None:
     text = logging.Formatter("%(asctime)s %(levelname)s %(message)s")
     handler.setFormatter(JsonFormatter() if log_format == "json" else text)
     logging.basicConfig(handlers=[handler], level=level.upper())
+    # It tells at every start how it makes transactions, which is nothing to an operator.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 def log_about(**fields: str) -> None:

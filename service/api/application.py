@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from time import perf_counter
 
@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.access_log import LogAccess, logging_of
@@ -59,6 +59,7 @@ def api(
     lifespan: Lifespan,
     queue: ReviewQueue | None = None,
     *,
+    draws_audits: bool = False,
     logs_access: bool = False,
     tracing: Tracing | None = None,
 ) -> Starlette:
@@ -73,24 +74,37 @@ def api(
         bodies: what the bodies of requests may take.
         lifespan: surrounds serving.
         queue: of reviews; None where there is none.
+        draws_audits: whether rows that are not flagged enter it by chance.
         logs_access: whether each request has a line in the log.
         tracing: traces requests; None where nobody does.
     """
     observer = Observer(catalogue, telemetry)
     operations = NativeFace(predictor, catalogue, observer, bodies.bytes).operations()
-    operations += ReviewFace(queue, catalogue, telemetry.reviews, bodies.bytes).operations()
+    reviews = ReviewFace(queue, catalogue, telemetry.reviews, bodies.bytes, draws_audits=draws_audits)
+    operations += reviews.operations()
     operations += ProtocolFace(predictor, catalogue, observer, bodies.bytes).operations()
     operations += RepositoryFace(catalogue, changes, bodies.bytes).operations()
     operational = OperationalFace(telemetry, operations, guard)
     operations += operational.operations()
     offered = [traced(guard.guarded(one), tracing) for one in operations]
     routes = [Route(one.path, one.handler, methods=[one.method]) for one in offered]
+    return enveloped([*routes, *Page().routes()], bodies, lifespan, logs_access=logs_access)
+
+
+def enveloped(
+    routes: Sequence[BaseRoute], bodies: BodyLimits, lifespan: Lifespan, *, logs_access: bool = False
+) -> Starlette:
+    """Make an application of routes, with what surrounds every exchange.
+
+    Args:
+        routes: their handlers may raise our errors.
+        bodies: what the bodies of requests may take.
+        lifespan: surrounds serving.
+        logs_access: whether each request has a line in the log.
+    """
     application = Starlette(
-        routes=[*routes, *Page().routes()],
-        middleware=[
-            Middleware(Envelope, logging_of(wanted=logs_access)),
-            Middleware(Receiving, bodies),
-        ],
+        routes=routes,
+        middleware=[Middleware(Envelope, logging_of(wanted=logs_access)), Middleware(Receiving, bodies)],
         exception_handlers={RequestError: _failure, HTTPException: _failure},
         lifespan=lifespan,
     )

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from service.predictor.predictor import MAX_ERROR, MIN_ERROR, MIN_SAMPLES
+from service.predictor.drawing import MAX_ERROR, MIN_ERROR, MIN_SAMPLES
 from service.uncertainty.sequential import DEFAULT_ERROR
 
 Numbers = list[float]

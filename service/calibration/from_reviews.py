@@ -1,7 +1,5 @@
 """A calibration from what reviewers say of audit rows: no looser than the threshold that serves."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import msgspec
@@ -20,16 +18,14 @@ from service.flagging.policy import Policy
 from service.predictor.answers import EXACT
 from service.predictor.served_model import ServedModel
 from service.repository.calibration import Calibration, Draws, Found, write_calibration
-from service.review.database import Database
 from service.review.listing import all_items
+from service.review.opening import opened
 from service.review.paging import Filter
-from service.review.store import Store
 from service.settings import NO_REVIEWS, Settings
 from service.uncertainty.sequential import Rounds
 
 SOURCE = "the review queue"
 
-_PATIENCE_SECONDS = 30.0  # a person waits, and no request
 _RELATIVE, _ABSOLUTE = 1e-3, 1e-5  # plans and machines round differently, by far less
 
 
@@ -96,22 +92,11 @@ def _checked(asked: Asked, policy: Policy) -> Asked:
 
 
 def _audits(url: str, serving: Serving) -> Audits:
-    with _store(url) as store:
-        return fair_sample(all_items(store, Filter(model=serving.model)), serving)
-
-
-@contextmanager
-def _store(url: str) -> Iterator[Store]:
-    if url == NO_REVIEWS:
-        raise CalibrationError("there is no review queue: UNSURE_REVIEW_URL is off; name one by --review-url")
-    database = Database(url, _PATIENCE_SECONDS)
     try:
-        database.check_is_there()
-        yield Store(database, lease_seconds=0.0)
+        with opened(None if url == NO_REVIEWS else url, "--review-url") as store:
+            return fair_sample(all_items(store, Filter(model=serving.model)), serving)
     except StartError as cause:
-        raise CalibrationError(str(cause).replace("--url", "--review-url")) from cause
-    finally:
-        database.close()
+        raise CalibrationError(str(cause)) from cause
 
 
 def _check_enough(audits: Audits) -> None:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from service.calibration.charts import Axis, Chart
 from service.calibration.run import Made
 from service.certification.probabilities import reliability
+from service.charts import Axis, Chart
 from service.uncertainty.classification import ClassificationMeasures
 
 Array = NDArray[np.float64]

@@ -2,12 +2,15 @@
 
 import itertools
 import logging
+import os
+import signal
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from typing import ClassVar
 
 from service.errors import NotFound, Unavailable, UnsureError
 from service.fleet.messages import (
@@ -22,12 +25,11 @@ from service.fleet.messages import (
     from_supervisor,
     send,
 )
+from service.fleet.place import Apply
 
 log = logging.getLogger("unsure")
 
 _STOPPING = "the server is stopping"
-
-Apply = Callable[[Action, str], None]
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,14 @@ class Membership:
     connection: Connection
     beside: bool
     unloaded: Sequence[str] = ()
+    models: ClassVar[None] = None
+    elsewhere: ClassVar[Sequence[str]] = ()
+    ends_in_trouble: ClassVar[bool] = True
+
+    def linked(self, apply: Apply) -> "Link":
+        """Connect a process with its supervisor; without one it ends, as if told to."""
+        # Without a supervisor nobody would hear of a change that others make.
+        return Link(self.connection, apply, orphaned=lambda: os.kill(os.getpid(), signal.SIGTERM))
 
 
 class _Asking:

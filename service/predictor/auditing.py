@@ -31,6 +31,11 @@ class AuditFigures:
     lower_bound: float
     promised: float | None
 
+    @property
+    def refuted(self) -> bool:
+        """Whether labels show that more rows are wrong than was promised."""
+        return self.promised is not None and self.lower_bound > self.promised
+
 
 def audit_figures(served: Iterable[ServedModel], audits: Iterable[Audit]) -> Iterator[AuditFigures]:
     """Give the figures of each version that promises something, or of which rows were audited.

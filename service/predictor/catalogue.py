@@ -29,12 +29,23 @@ class Catalogue:
         allowed_factories: packages whose functions may build models.
         execution: how they are run.
         telemetry: counts loads.
+        only: the models that are served here; None for all of the repository.
+        elsewhere: models that other processes serve, to be named to whoever asks for one that is not there.
     """
 
     def __init__(
-        self, repository: Path, allowed_factories: tuple[str, ...], execution: Execution, telemetry: Telemetry
+        self,
+        repository: Path,
+        allowed_factories: tuple[str, ...],
+        execution: Execution,
+        telemetry: Telemetry,
+        *,
+        only: Collection[str] | None = None,
+        elsewhere: Collection[str] = (),
     ) -> None:
         self._repository = repository
+        self._only = only
+        self._elsewhere = elsewhere
         self._loader = Loader(allowed_factories, execution, telemetry)
         self._telemetry = telemetry
         self._entries: dict[str, Entry] = {}
@@ -59,7 +70,7 @@ class Catalogue:
         try:
             return self._entries[name]
         except KeyError:
-            known = ", ".join(sorted(self._entries)) or "none"
+            known = ", ".join(sorted({*self._entries, *self._elsewhere})) or "none"
             raise NotFound(f"there is no model {name!r}; there are: {known}") from None
 
     def find(self, name: str, version: int | None) -> ServedModel:
@@ -118,7 +129,7 @@ class Catalogue:
             )
             for folder in folders
         }
-        if not folders:
+        if not folders and self._only is None:
             log.warning("the model repository %s is empty", self._repository)
         for folder in folders:
             if not self.closed and folder.name not in without:
@@ -194,7 +205,7 @@ class Catalogue:
 
     def _folder(self, name: str) -> ModelFolder:
         path = self._repository / name
-        if not (MODEL_NAME.fullmatch(name) and path.is_dir()):
+        if not (self._is_served(name) and path.is_dir()):
             raise NotFound(f"the repository has no folder {name!r}")
         return ModelFolder(path)
 
@@ -207,4 +218,7 @@ class Catalogue:
                 log.warning(
                     "folder %r of the repository is no model: a name must match %s", folder.name, pattern
                 )
-        return [folder for folder in folders if MODEL_NAME.fullmatch(folder.name)]
+        return [folder for folder in folders if self._is_served(folder.name)]
+
+    def _is_served(self, name: str) -> bool:
+        return bool(MODEL_NAME.fullmatch(name)) and (self._only is None or name in self._only)

@@ -16,7 +16,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, DataError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
 from service.errors import StartError, Unavailable
-from service.review.sqlite_file import IDENTITY, WRITES, SqliteFile
+from service.review.sqlite_file import CONNECTIONS, IDENTITY, WRITES, FileReplaced, SqliteFile
 
 log = logging.getLogger("unsure")
 
@@ -44,7 +44,9 @@ class Database:
         self._url = _checked(url)
         self._engine = _engine(self._url, patience_seconds)
         self._file = SqliteFile(self._engine, patience_seconds) if self.dialect == "sqlite" else None
-        self._preparing = threading.Lock()
+        self._patience_seconds = patience_seconds
+        self._preparing = threading.Condition()
+        self._transactions = 0  # that go on
         self._prepared = False
         self._fails = False
 
@@ -56,7 +58,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Give a transaction that reads; raises as `writing` does."""
-        with self._told(), self._engine.execution_options(**self._prepare()).begin() as connection:
+        with self._told(), self._begun() as connection:
             yield connection
 
     @contextmanager
@@ -67,21 +69,24 @@ class Database:
             Unavailable: the database does not do it.
         """
         with self._told():
-            options = self._prepare()
-            with self._engine.execution_options(**{WRITES: True}, **options).begin() as connection:
+            with self._begun(**{WRITES: True}) as connection:
                 yield connection
+                options = connection.get_execution_options()
             if self._file is not None:
                 self._file.check(options[IDENTITY])
 
-    def check_is_there(self) -> None:
+    def check_is_there(self, option: str) -> None:
         """Refuse a file that is not there, where making an empty one would hide a wrong name.
+
+        Args:
+            option: of the command, by which it is named.
 
         Raises:
             StartError: it is not.
         """
         if self.dialect == "sqlite" and not Path(self._url.database or "").exists():
             raise StartError(
-                f"there is no review queue at {self._url.database}; name its database with --url"
+                f"there is no review queue at {self._url.database}; name its database with {option}"
             )
 
     def close(self) -> None:
@@ -90,22 +95,41 @@ class Database:
         if self._file is not None:
             self._file.close()
 
-    def _prepare(self) -> dict[str, Any]:
-        """Make or migrate the tables of a database that was not asked yet; what fails is tried again.
-
-        Returns:
-            Options of a transaction: whose it is.
-        """
+    @contextmanager
+    def _begun(self, **options: bool) -> Iterator[Connection]:
         with self._preparing:
-            if self._file is not None:
-                if not self._file.is_as_opened():
-                    with self._file.opening():
-                        self._migrate()
-                return {IDENTITY: self._file.opened}
+            self._prepare()
+            whose = {} if self._file is None else {IDENTITY: self._file.opened}
+            self._transactions += 1
+        try:
+            with self._engine.execution_options(**options, **whose).begin() as connection:
+                yield connection
+        finally:
+            with self._preparing:
+                self._transactions -= 1
+                self._preparing.notify_all()
+
+    def _prepare(self) -> None:
+        """Make or migrate the tables of a database that was not asked yet; what fails is tried again."""
+        if self._file is None:
             if not self._prepared:
                 self._migrate()
                 self._prepared = True
-            return {}
+        elif not self._file.is_as_opened():
+            self._reopen(self._file)
+
+    def _reopen(self, file: SqliteFile) -> None:
+        if not self._preparing.wait_for(lambda: not self._transactions, self._patience_seconds):
+            raise TimeoutError(f"{self._shown} is in use as it was before")
+        if not file.is_as_opened():  # by another thread, meanwhile
+            try:
+                self._open(file)
+            except FileReplaced:  # as where another process has just let go of it
+                self._open(file)
+
+    def _open(self, file: SqliteFile) -> None:
+        with file.opening():
+            self._migrate()
 
     def _migrate(self) -> None:
         with self._engine.execution_options(**{WRITES: True}).begin() as connection:
@@ -168,7 +192,9 @@ def _engine(url: URL, patience_seconds: float) -> Engine:
     try:
         if url.get_backend_name() != "sqlite":
             return create_engine(url, pool_pre_ping=True, connect_args=_patience(url, patience_seconds))
-        return create_engine(url, connect_args={"timeout": patience_seconds})
+        return create_engine(
+            url, connect_args={"timeout": patience_seconds}, pool_size=CONNECTIONS, max_overflow=0
+        )
     except (NoSuchModuleError, ModuleNotFoundError, ArgumentError) as cause:
         raise StartError(
             f"the driver {url.drivername} is not installed; for PostgreSQL: pip install 'unsure[postgresql]'"

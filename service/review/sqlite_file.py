@@ -8,21 +8,21 @@ they are.
 import logging
 import os
 import sqlite3
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, QueuePool, event
+from sqlalchemy import Connection, Engine, event
+
+from service.review.file_locks import alone, is_open_elsewhere
 
 log = logging.getLogger("unsure")
 
 WRITES = "unsure_writes"
 IDENTITY = "unsure_identity"
 
-_LOOK_SECONDS = 0.01
+CONNECTIONS = 5  # for those who ask, and the one that writes
 
 # Device and number of the file, of its log ahead and of its shared memory; None for one that is not there.
 Identity = tuple[tuple[int, int] | None, ...]
@@ -74,15 +74,25 @@ class SqliteFile:
     def opening(self) -> Iterator[None]:
         """Let go of the file that was, and have one, whose tables are made within; one process at a time.
 
+        Nothing of this process may be using it: connections of a process to one file share their memory, and
+        an old one would hand it to the new.
+
         Raises:
             OSError: there can be none, or not yet.
         """
-        with _alone(Path(self._path).parent, self._patience_seconds):
+        with alone(Path(self._path).parent, self._patience_seconds):
             self._let_go()
-            made = self._made()
-            yield
-            self._anchor = anchor = self._connection()
-            self._opened = self._checked(made, keeps_log_ahead=_journal(anchor) == "wal")
+            before = self._made()
+            try:
+                yield
+                first = self._identity()
+                self._connect()
+                self._opened = self._checked(before, first)
+            except BaseException:
+                self._engine.dispose()
+                self.close()
+                self._remove_begun(before)
+                raise
 
     def close(self) -> None:
         """Let go of it for good."""
@@ -92,8 +102,6 @@ class SqliteFile:
             self._anchor = None
 
     def _let_go(self) -> None:
-        # Connections of one process to one file share their memory: an old one would hand it to the new.
-        _wait_for(self._is_unused, self._patience_seconds, f"{self._path} is in use as it was before")
         opened, anchor = self._opened, self._anchor
         self._paths = _paths(self._path)
         if opened is not None and anchor is not None:
@@ -108,10 +116,6 @@ class SqliteFile:
         self._engine.dispose()
         self.close()
 
-    def _is_unused(self) -> bool:
-        pool = self._engine.pool
-        return not isinstance(pool, QueuePool) or pool.checkedout() == 0
-
     def _bring_home(self, anchor: sqlite3.Connection, opened: Identity, now: Identity) -> None:
         """Write what the log ahead holds into its file, wherever that is now: SQLite does so no more."""
         is_same_file = now[0] == opened[0]
@@ -121,41 +125,58 @@ class SqliteFile:
             # Whoever has begun to write has ended then; who begins later finds that the files are others.
             anchor.execute("BEGIN IMMEDIATE").close()
             anchor.execute("ROLLBACK").close()
-            anchor.execute("PRAGMA wal_checkpoint(FULL)").close()
-        except sqlite3.Error:
-            if is_same_file:
+            busy, _, _ = anchor.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
+        except sqlite3.Error as cause:
+            # Full or in use: it will not be so for ever.
+            if is_same_file and cause.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY):
                 raise
+            log.warning("what entered the review queue last may not be in the file that was: %s", cause)
+        else:
+            if busy:
+                raise TimeoutError(f"{self._path} is read by another process as it was before")
 
     def _remove_left(self, opened: Identity, now: Identity) -> None:
-        """Remove what the old file left: SQLite would write the old one's pages into the new."""
-        if now[0] != opened[0]:
-            for path, was, is_ in zip(self._paths[1:], opened[1:], now[1:], strict=True):
-                if is_ is not None and is_ == was:
-                    Path(path).unlink()
+        """Remove what is left beside it: to SQLite it would be of whatever file is there now."""
+        for path, was, is_ in zip(self._paths[1:], opened[1:], now[1:], strict=True):
+            if is_ is not None and is_ == was:
+                Path(path).unlink()
 
-    def _made(self) -> tuple[int, int] | None:
+    def _made(self) -> Identity:
         """Make the file where there is none, its owner's alone: it holds what clients have sent."""
-        # Never open one that is there: closing it would drop the locks that SQLite has on it.
+        # Never open one that is there and in use here: closing it would drop the locks that SQLite has on it.
         with suppress(FileExistsError):
             made = os.open(os.path.realpath(self._path), os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
             os.close(made)
             for path in self._paths[1:]:  # of a file that is gone
                 Path(path).unlink(missing_ok=True)
-        return _number(self._path)
+        found = self._identity()
+        # Who has the file open has those that stood beside it: others here would write over what they write.
+        if None in found[1:] and is_open_elsewhere(self._path):
+            raise FileReplaced(f"files beside {self._path} are gone, and another process still has them open")
+        return found
 
-    def _connection(self) -> sqlite3.Connection:
-        """Give a connection that is in no pool."""
-        connection = self._engine.raw_connection()
-        connection.detach()
-        own: sqlite3.Connection = connection.dbapi_connection  # type: ignore[assignment]
-        return own
+    def _connect(self) -> None:
+        """Make all connections now: one made later might be to other files."""
+        anchor = self._engine.raw_connection()
+        anchor.detach()
+        self._anchor = anchor.dbapi_connection  # type: ignore[assignment]
+        for connection in [self._engine.raw_connection() for _ in range(CONNECTIONS)]:
+            connection.close()
 
-    def _checked(self, made: tuple[int, int] | None, *, keeps_log_ahead: bool) -> Identity:
-        identity = self._identity()
-        is_whole = None not in identity or not keeps_log_ahead
-        if made is None or identity[0] != made or not is_whole:
+    def _checked(self, before: Identity, first: Identity) -> Identity:
+        now = self._identity()
+        is_other = any(was not in (None, is_) for was, is_ in zip(before, now, strict=True))
+        if now != first or is_other or (None in now and _journal(self._anchor) == "wal"):
             raise FileReplaced(f"{self._path} was deleted, moved or replaced while it was opened")
-        return identity
+        return now
+
+    def _remove_begun(self, before: Identity) -> None:
+        """Remove what was begun in place of what others have open; they would not know of it."""
+        now = self._identity()
+        if now[0] == before[0]:
+            for path, was, is_ in zip(self._paths[1:], before[1:], now[1:], strict=True):
+                if was is not None and is_ not in (None, was):
+                    Path(path).unlink(missing_ok=True)
 
     def _begin(self, connection: Connection) -> None:
         # Who reads first and then writes is refused, not made to wait, where another has written meanwhile.
@@ -171,14 +192,18 @@ class SqliteFile:
 
 def _set_up(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # or the driver commits before what it takes for no query
-    # What is removed is overwritten: it was a client's.
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON"):
-        connection.execute(f"PRAGMA {pragma}").close()
+    try:
+        # What is removed is overwritten: it was a client's.
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON"):
+            connection.execute(f"PRAGMA {pragma}").close()
+    except sqlite3.Error:
+        connection.close()  # or it lives as long as anybody has the error
+        raise
 
 
-def _journal(connection: sqlite3.Connection) -> str:
-    (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
-    return str(mode)
+def _journal(connection: sqlite3.Connection | None) -> str | None:
+    found = None if connection is None else connection.execute("PRAGMA journal_mode").fetchone()
+    return None if found is None else str(found[0])
 
 
 def _paths(path: str) -> tuple[str, ...]:
@@ -199,30 +224,3 @@ def _size(path: str) -> int:
         return Path(path).stat().st_size
     except FileNotFoundError:
         return 0
-
-
-@contextmanager
-def _alone(folder: Path, patience_seconds: float) -> Iterator[None]:
-    """Have a folder's lock, which ends with the process."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        _wait_for(lambda: _locked(descriptor), patience_seconds, f"another process opens a queue in {folder}")
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        flock(descriptor, LOCK_EX | LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _wait_for(happened: Callable[[], bool], seconds: float, otherwise: str) -> None:
-    end = time.monotonic() + seconds
-    while not happened():
-        if time.monotonic() >= end:
-            raise TimeoutError(otherwise)
-        time.sleep(_LOOK_SECONDS)

@@ -214,6 +214,8 @@ class Telemetry:
                 self._low_confidence(model, version, reason)
         for version in self._told.get(model, set()) - ready.keys():
             forget_series(self._model_ready, model, version)
+        for version in self._told.get(model, set()):
+            self.reviews.forget_drift(model, version)  # of a calibration that may be another now
         self._told[model] = set(ready)
 
     def exposition(self) -> tuple[bytes, str]:

@@ -6,7 +6,10 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from service.telemetry.shared import forget_series, told
+
 _VERSION = ("model", "version")
+_SCORE_DRIFT = "unsure_score_drift"
 
 
 class ReviewTelemetry:
@@ -17,6 +20,7 @@ class ReviewTelemetry:
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
         self._of_queue(registry)
         self._of_promises(registry)
 
@@ -63,7 +67,7 @@ class ReviewTelemetry:
             "Share of the rows that are not flagged which may be wrong, as the calibration promises.",
         )
         self._score_drift = latest(
-            "unsure_score_drift",
+            _SCORE_DRIFT,
             "Population stability index of the last 500 to 1000 scores against those of the calibration.",
         )
 
@@ -92,3 +96,12 @@ class ReviewTelemetry:
     def drifted(self, model: str, version: str, index: float) -> None:
         """Tell how far a version's scores have moved from those it was calibrated with."""
         self._score_drift.labels(model, version).set(index)
+
+    def drift(self) -> Mapping[tuple[str, str], float]:
+        """Give how far the scores of each version have moved, whichever process has told it last."""
+        indices = told(self._registry, _SCORE_DRIFT)
+        return {(dict(labels)["model"], dict(labels)["version"]): one for labels, one in indices.items()}
+
+    def forget_drift(self, model: str, version: str) -> None:
+        """Tell no more how far a version's scores have moved."""
+        forget_series(self._score_drift, model, version)

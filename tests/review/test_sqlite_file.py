@@ -1,7 +1,6 @@
-"""A file that is deleted, moved or replaced under its users: what is told is in the file that the path names."""
+"""A file that is deleted, moved or replaced while in use: what is told is in the file that the path names."""
 
 import logging
-import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -176,7 +175,7 @@ def test_a_file_is_left_once_nobody_here_uses_it(path: Path) -> None:
     store = next(stores)
     store.enter([row(0)])
     with store._database.reading():
-        os.unlink(f"{path}-wal")
+        Path(f"{path}-wal").unlink()
         with pytest.raises(Unavailable):
             store.enter([row(1)])
     store.enter([row(2)])
@@ -196,3 +195,30 @@ def test_all_users_of_a_file_go_on_with_the_same_one(store: Store, other: Store,
 def test_a_uri_of_sqlite_is_refused() -> None:
     with pytest.raises(StartError, match="named by its path"):
         Database("sqlite:///file:/tmp/reviews.db?uri=true")
+
+
+def be_text(path: Path) -> None:
+    path.write_text("no database at all" * 100)
+
+
+def be_a_folder(path: Path) -> None:
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("hinder", "reason"), [(be_text, "file is not a database"), (be_a_folder, "Is a directory")]
+)
+def test_what_is_no_database_is_told_and_the_queue_is_begun_once_it_is_gone(
+    store: Store,
+    path: Path,
+    hinder: Callable[[Path], None],
+    reason: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    hinder(path)
+    with pytest.raises(Unavailable):
+        store.enter([row(0)])
+    assert reason in caplog.text
+    path.rename(path.with_name("hindrance"))
+    store.enter([row(1)])
+    assert numbers(path) == [1]

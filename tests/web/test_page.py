@@ -172,6 +172,11 @@ def test_markup_from_outside_stays_text(repository: Repository, open_page: Open)
     assert tab.text("main blockquote") == MARKUP
     tab.open(f"#/reviews/{told}")
     assert tab.text("main blockquote") == TEXT
+    ask(tab, f"{told}/claim", {"reviewer": MARKUP})
+    tab.run("sessionStorage.setItem('unsure.reviewer', arguments[0])", MARKUP)
+    for where in (f"#/reviews/{told}", f"#/reviews?audit={MARKUP}&order={MARKUP}&status={MARKUP}"):
+        tab.open(where)
+        assert tab.run("return document.querySelectorAll('main img, main script, main b').length") == 0
     tab.open(f"#/models/{MARKUP.replace('/', '%2F')}")
     assert MARKUP[:30] in tab.text()
     assert tab.run("return document.title") != "run"

@@ -5,7 +5,7 @@ import { percent } from "./numbers.js";
 
 const WIDTH = 480;
 const HEIGHT = 300;
-const SIDES = { left: 62, right: 18, top: 10, bottom: 54 };
+const SIDES = { left: 62, right: 34, top: 16, bottom: 54 };
 const STEPS = [1, 2, 2.5, 5, 10];
 const TICKS = 5;
 
