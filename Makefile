@@ -46,9 +46,9 @@ format: .venv/installed ## rewrite files in the house's style
 reference: .venv/installed ## write docs/reference from the program
 	@$(BIN)/python docs/write_reference.py
 
-# The notice that it silences tells of the theme's successor, at every build.
+# The notice that it silences tells of the theme's successor, at every build. With --quiet, no warning would count.
 docs: .venv/installed ## build the site of the documentation into site/; what is wrong in it is an error
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "site/index.html; to search in it: $(PYTHON) -m http.server --directory site 8080" >&2
 
 pictures: .venv/installed ## measure and draw the pictures of docs/concepts.md anew
