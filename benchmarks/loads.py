@@ -53,7 +53,18 @@ def wrk(url: str, connections: int, seconds: float, folder: Path) -> Load:
     """Ask as fast as it answers, over so many connections."""
     script, body = folder / "wrk.lua", folder / "body.json"
     script.write_text(_SCRIPT.format(body=body))
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "-s", str(script), url]
+    command = [
+        "wrk",
+        "-t1",
+        f"-c{connections}",
+        f"-d{seconds:g}s",
+        "--latency",
+        "--timeout",
+        "30s",
+        "-s",
+        str(script),
+        url,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     counted = json.loads(done.stdout.splitlines()[-1])
     if counted["failed"]:
