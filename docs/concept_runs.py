@@ -187,7 +187,7 @@ def risks() -> dict[str, Array]:
     return {name: np.array(values) for name, values in found.items()}
 
 
-def _milliseconds(work: Callable[[], object], times: Sequence[int] = range(15)) -> float:
+def _milliseconds(work: Callable[[], object], times: Sequence[int] = range(100)) -> float:
     """Give the least time of the processor: other programs take none of it, and only some of its cache."""
     spent = []
     for _ in times:
