@@ -28,7 +28,8 @@ def _scheduled(trace: Trace) -> Iterator[None]:
 
 
 def _tell(trace: Trace, submitted: float, error: str | None) -> None:
-    now, turns = monotonic(), list(trace.turns)  # the thread that computes may go on for nobody
+    # The thread that computes may go on for nobody; and requests that ran together must not keep each other.
+    now, turns, trace.turns = monotonic(), trace.turns, []
     begun = turns[0].started if turns else now
     trace.tell("queue", submitted, begun, {}, error=None if turns else error)
     for turn in turns:

@@ -69,8 +69,8 @@ def test_killed_anywhere_a_run_goes_on_and_the_output_is_the_same(
 def broken_after(parts: int) -> scoring.Engine:
     """An engine that fails once it has scored so many parts."""
 
-    def engine(scorer: Any, given: Any) -> Iterator[pa.Table]:
-        for number, part in enumerate(given):
+    def engine(scorer: Any, files: Any, start: int) -> Iterator[pa.Table]:
+        for number, part in enumerate(files.parts(start, 256)):
             if number == parts:
                 raise ScoringError("a fault")
             yield scorer.score(part)
