@@ -100,7 +100,12 @@ def test_the_readmes_review_is_claimed_and_resolved(served: Served, session: She
 
 
 @pytest.mark.parametrize("block", [KEYS, CONTAINER], ids=["keys", "container"])
-def test_the_readmes_servers_with_keys_let_nobody_else_in(block: str, session: Shell) -> None:
+def test_the_readmes_servers_with_keys_let_nobody_else_in(
+    block: str, served: Served, session: Shell, tmp_path: Path
+) -> None:
+    models = tmp_path / "model_repository"
+    models.unlink()
+    shutil.copytree(served.repository / "diabetes", models / "diabetes")  # the quickest to load
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
@@ -116,7 +121,7 @@ def test_the_readmes_servers_with_keys_let_nobody_else_in(block: str, session: S
             )
     assert session.run(f"curl -s {url}/v1/models").count("unauthorized") == 1
     if block is KEYS:
-        assert '"name":"digits"' in printed
+        assert '"name":"diabetes"' in printed
 
 
 def test_the_readmes_calibration_certifies_the_readmes_call(served: Served, session: Shell) -> None:
