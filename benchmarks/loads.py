@@ -49,8 +49,20 @@ def write_body(folder: Path, samples: int | None = None) -> Path:
     return path
 
 
+def warm_up(url: str, connections: int, seconds: float, folder: Path) -> None:
+    """Ask until code is compiled: meanwhile a request may well be refused, and nothing is measured."""
+    _counted(url, connections, seconds, folder)
+
+
 def wrk(url: str, connections: int, seconds: float, folder: Path) -> Load:
     """Ask as fast as it answers, over so many connections."""
+    counted = _counted(url, connections, seconds, folder)
+    if counted["failed"]:
+        raise SystemExit(f"{counted['failed']} requests to {url} failed: these would be no figures")
+    return Load(counted["requests"] / counted["seconds"], counted["p50"], counted["p99"])
+
+
+def _counted(url: str, connections: int, seconds: float, folder: Path) -> dict[str, float]:
     script, body = folder / "wrk.lua", folder / "body.json"
     script.write_text(_SCRIPT.format(body=body))
     command = [
@@ -66,10 +78,8 @@ def wrk(url: str, connections: int, seconds: float, folder: Path) -> Load:
         url,
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    counted = json.loads(done.stdout.splitlines()[-1])
-    if counted["failed"]:
-        raise SystemExit(f"{counted['failed']} requests to {url} failed: these would be no figures")
-    return Load(counted["requests"] / counted["seconds"], counted["p50"], counted["p99"])
+    counted: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return counted
 
 
 def hey(url: str, body: Path, rate: float, connections: int, seconds: int) -> list[dict[str, str]]:

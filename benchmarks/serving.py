@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median, quantiles
 
-from loads import Load, hey, write_body, wrk  # the folder of a script is on its path
+from loads import Load, hey, warm_up, write_body, wrk  # the folder of a script is on its path
 from measuring import machine, progress
 from servers import Server, litserve, running, unsure
 
@@ -24,7 +24,7 @@ CONNECTIONS = (32, 1)
 _MOST_SECONDS = 5.0  # an answer may take under overload
 _PENDING = 48  # rows that may wait under overload: about three seconds of work
 _TIMES_CAPACITY = 10
-_OVERLOAD_SAMPLES = 1000  # a request: what is offered ten times over must not keep the generator busy
+_OVERLOAD_SAMPLES = 960  # a request, in whole chunks: what is offered ten times over must not keep hey busy
 _OVERLOAD_CONNECTIONS = 200  # hey lets all ask at one moment: often enough that the queue is never empty
 _CAPACITY_CONNECTIONS = 16
 
@@ -44,7 +44,7 @@ def measure(
                     with running(server, endpoint, folder):
                         for connections in CONNECTIONS:
                             url = server.url(endpoint)
-                            wrk(url, connections, warm, folder)
+                            warm_up(url, connections, warm, folder)
                             one = wrk(url, connections, seconds, folder)
                             loads.setdefault((endpoint, server.name, connections), []).append(one)
     return {key: _middle(several) for key, several in loads.items()}
@@ -79,7 +79,7 @@ def overload(seconds: int, warm: float) -> None:
         body = write_body(folder, _OVERLOAD_SAMPLES)
         with running(server, "uncertainty", folder) as pid:
             url = server.url("uncertainty")
-            wrk(url, _CAPACITY_CONNECTIONS, warm, folder)
+            warm_up(url, _CAPACITY_CONNECTIONS, warm, folder)
             capacity = wrk(url, _CAPACITY_CONNECTIONS, max(warm, 5), folder).rate
             progress(f"{_TIMES_CAPACITY} times {capacity:.0f} requests a second for {seconds} s")
             with _watched(pid) as memory:

@@ -4,6 +4,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import command_reference
+import rest_reference
+from markdown_tables import table
+
 from service.api.failures import FAILURES
 from service.sampling.catalogue import FINDINGS
 from service.sampling.layer_types import LAYER_TYPES, TOLERANCE
@@ -97,11 +101,36 @@ def _usual_rates(ranges: Iterable[Sequence[str]]) -> str:
         "much samples must differ is for the data to say; where so little is dropped that samples show\n"
         "nothing, `samples_alike` and `rate_too_small` say so. A site has the first type that fits."
     )
-    lines = _table(("type of layer", "usual rate", "after"), ranges)
+    lines = table(("type of layer", "usual rate", "after"), ranges)
     return "\n".join(["## Usual rates", "", text, "", *lines, ""])
 
 
+def commands() -> str:
+    """Document every command and its options."""
+    return _written(
+        "Commands",
+        "What `unsure --help` says, and `--help` of each of its commands. Data goes to stdout and logs to\n"
+        "stderr; a command that cannot go on says why in a sentence and ends with another status than 0. An\n"
+        "option wins over its variable. `train` needs the extra of that name.",
+        command_reference.commands(),
+    )
+
+
+def rest() -> str:
+    """Document every operation of the API and its types."""
+    described = rest_reference.document()
+    return _written(
+        "REST",
+        "Every operation, and the types that it takes and gives. A server shows the same at `/docs`, and\n"
+        "for programs as OpenAPI at `/openapi.json`. Every error is an [ErrorBody](#errorbody); when\n"
+        "there is which: [errors](errors.md). What the numbers mean: [measures](../measures.md).",
+        (*rest_reference.operations(described), "## Types\n", *rest_reference.types(described)),
+    )
+
+
 PAGES: dict[str, Callable[[], str]] = {
+    "cli.md": commands,
+    "rest.md": rest,
     "settings.md": settings,
     "errors.md": errors,
     "findings.md": findings,
@@ -119,13 +148,12 @@ def _metrics() -> Iterable[tuple[str, str, Sequence[str], str]]:
 
 
 def _page(title: str, text: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = _table(head, rows)
+    return _written(title, text, ["\n".join([*table(head, rows), ""])])
+
+
+def _written(title: str, text: str, parts: Iterable[str]) -> str:
     written = "<!-- written by `make reference`; do not edit -->"
-    return "\n".join([written, f"# {title}", "", text, "", *lines, ""])
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
+    return "\n".join([written, f"# {title}", "", text, "", "\n".join(parts)])
 
 
 def main() -> None:

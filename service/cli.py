@@ -15,6 +15,7 @@ from service.access.keys import SCOPES, Scope
 from service.addition.options import addition_options
 from service.options import Finite, logged, told, with_settings
 from service.review_command import reviews
+from service.score_command import score
 from service.settings import Settings
 
 _LOADING = ("repository", "factories", "device", "plan", "precision", "log_level")
@@ -161,6 +162,12 @@ def add(name: str, **given: Any) -> None:
     help="Scale the probabilities of samples: one number for all, fitted to the rows that choose the score.",
 )
 @click.option("--measure", help="The score; left out, the best of all on some of the rows.")
+@click.option(
+    "--samples",
+    type=click.IntRange(2),
+    help="Of each row; left out, as many as a request gets that does not say. The promise is about requests "
+    "that get as many.",
+)
 @with_settings("repository", "factories", "device", "plan", "precision", "review_url", "log_level")
 def calibrate(
     model: str,
@@ -173,6 +180,7 @@ def calibrate(
     tolerance: float | None,
     measure: str | None,
     temperature: bool,
+    samples: int | None,
     **given: Any,
 ) -> None:
     """Find a threshold that keeps a promise, on labelled rows.
@@ -192,7 +200,7 @@ def calibrate(
     settings = logged(Settings(**given))
     asked = Asked(contract, target_error, confidence, measure, temperature=temperature)
     with told():
-        wish = Wish(model, version, data, asked, tolerance)
+        wish = Wish(model, version, data, asked, tolerance, samples)
         made = (calibrate_from_reviews if from_reviews else calibrated)(settings, wish, _watched)
         report = write_report(made)
     click.echo(made_in_words(made))
@@ -270,3 +278,4 @@ def list_keys(path: Path) -> None:
 
 
 main.add_command(reviews)
+main.add_command(score)

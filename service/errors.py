@@ -21,6 +21,8 @@
     │   ├── FactoryError           the factory is not allowed, not there, or raised
     │   └── ModelRefused           the model cannot be served or sampled correctly
     ├── CalibrationError           rows or a file from which no calibration can be had
+    ├── DataError                  a file of rows cannot be read, or its columns are not the model's
+    ├── ScoringError               rows cannot be scored, or not written where they were to be
     ├── KeysError                  the file of keys cannot be read, written, or contradicts itself
     ├── AdditionRefused            a version cannot be added to a repository, which is as it was
     ├── StartError                 with these settings no server can start
@@ -168,6 +170,14 @@ class ModelRefused(LoadError):
 
 class CalibrationError(UnsureError):
     """A model cannot be calibrated with these rows, or its calibration cannot be read or written."""
+
+
+class DataError(UnsureError):
+    """A file of rows cannot be read, or has no columns that a model takes."""
+
+
+class ScoringError(UnsureError):
+    """Rows of a file cannot be scored, or what came of them not be written."""
 
 
 class KeysError(UnsureError):

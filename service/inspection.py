@@ -16,8 +16,15 @@ from service.sampling.planner import PlanChoice
 from service.settings import Settings
 
 
-def load(settings: Settings, name: str, version: int | None) -> ServedModel:
+def load(settings: Settings, name: str, version: int | None, *, keep_findings: bool = False) -> ServedModel:
     """Load a version of a model, the highest if left out, as the server does.
+
+    Args:
+        settings: of the operator.
+        name: of the model.
+        version: its number.
+        keep_findings: whether to write down what measuring finds; to look must not change what the server
+            will read.
 
     Raises:
         UnsureError: there is no such model or version, or it cannot be served.
@@ -28,9 +35,8 @@ def load(settings: Settings, name: str, version: int | None) -> ServedModel:
         raise NotFound(f"{settings.repository} has no model {name!r}; it has: {known}")
     folder = folders[name]
     number = _chosen(folder, version)
-    # To look must not change what the server will read.
-    looking = replace(execution(settings), keep_findings=False)
-    return prepare(folder.read(folder.manifest(), number, settings.allowed_factories), looking)
+    running = replace(execution(settings), keep_findings=keep_findings)
+    return prepare(folder.read(folder.manifest(), number, settings.allowed_factories), running)
 
 
 def _chosen(folder: ModelFolder, version: int | None) -> int:

@@ -70,7 +70,7 @@ def with_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., 
 
 def logged(settings: Settings) -> Settings:
     """Start logging as the settings say."""
-    start_logging(settings.log_level)
+    start_logging(settings.log_level, settings.log_format)
     return settings
 
 

@@ -1,7 +1,7 @@
 """`unsure reviews`: the review queue from the command line, on its database, whether or not a server runs."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from service.review.store import Store
 
 _LIST_MOST = 1000
-_PATIENCE_SECONDS = 30.0  # a person waits, and no request
 
 _SETTINGS = {setting.name: setting for setting in settings_table()}
 _STATUS = click.Choice(["pending", "claimed", "resolved", "any"])
@@ -87,7 +86,9 @@ def export(status: str, model: str | None, format_: str, review_url: str) -> Non
     from service.review.paging import Filter
 
     with told(), _store(review_url) as store:
-        shown = (review(item, store.now) for item in all_items(store, Filter(_status(status), model)))
+        shown = (
+            review(item, store.now, blind=False) for item in all_items(store, Filter(_status(status), model))
+        )
         if format_ == "jsonl":
             for one in shown:
                 click.echo(msgspec.json.encode(one))
@@ -130,20 +131,10 @@ def stats(review_url: str) -> None:
             )
 
 
-@contextmanager
-def _store(url: str) -> "Iterator[Store]":
-    from service.errors import StartError
-    from service.review.database import Database
-    from service.review.store import Store
+def _store(url: str) -> "AbstractContextManager[Store]":
+    from service.review.opening import opened
 
-    if url == NO_REVIEWS:
-        raise StartError("there is no review queue: UNSURE_REVIEW_URL is off; name a database with --url")
-    database = Database(url, _PATIENCE_SECONDS)
-    try:
-        database.check_is_there()
-        yield Store(database, _SETTINGS["review_lease_seconds"].default)
-    finally:
-        database.close()
+    return opened(None if url == NO_REVIEWS else url, "--url", _SETTINGS["review_lease_seconds"].default)
 
 
 def _status(given: str) -> Any:

@@ -63,7 +63,7 @@ def serve_beside(
     connection: Connection, number: int, beside: bool, unloaded: Sequence[str], settings: Settings
 ) -> None:
     """Be one process of a fleet; raises SystemExit where it cannot start."""
-    start_logging(settings.log_level)
+    start_logging(settings.log_level, settings.log_format)
     log.debug("process %d of %d starts", number + 1, settings.workers)
     try:
         application = build(settings, Membership(connection, beside, unloaded), owns_process=True)

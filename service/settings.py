@@ -5,6 +5,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, cast, get_args, get_type_hints
 
+from service.logs import LOG_FORMATS
 from service.sampling.names import PLANS
 
 PREFIX = "UNSURE_"
@@ -134,6 +135,10 @@ class Settings:
             choices=("serve", "refuse"),
         ),
     ] = "serve"
+    log_format: Annotated[
+        str, Described("Of the log: text for people, json for programs.", choices=LOG_FORMATS)
+    ] = "text"
+    access_log: Annotated[bool, Described("Each request has a line in the log.")] = False
     log_level: Annotated[
         str, Described("Least severe messages logged.", choices=("debug", "info", "warning", "error"))
     ] = "info"

@@ -59,7 +59,7 @@ def wanted(name: str, **options: Any) -> Wanted:
         return _of_weights(name, keys, version, said.get("weights"), said.get("tokenizer"))
     foreign = sorted(_OF_A_FACTORY & set(said))
     if foreign:
-        names = ", ".join(f"--{option.rstrip('s') if option == 'inputs' else option}" for option in foreign)
+        names = ", ".join(f"--{_SPELT.get(option, option)}" for option in foreign)
         raise AdditionRefused(f"--huggingface says what {names} would; leave it out")
     return _of_huggingface(name, keys, version, folder)
 
@@ -92,6 +92,7 @@ def _labels(text: str) -> list[str]:
 
 
 _OF_A_FACTORY = {"factory", "arguments", "weights", "inputs", "tokenizer", "output"}
+_SPELT = {"inputs": "input"}  # one --input is one of several
 _READ: dict[str, Callable[[str], Any]] = {
     "arguments": _arguments,
     "labels": _labels,

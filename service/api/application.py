@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from time import perf_counter
 
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
@@ -14,8 +15,17 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.api.access_log import LogAccess, logging_of
 from service.api.exchange import REQUEST_ID_HEADER, request_id
-from service.api.failures import INTERNAL_ERROR, METHOD_NOT_ALLOWED, failed, failure_response
+from service.api.failures import (
+    CLIENT_GONE,
+    CLIENT_LEFT,
+    INTERNAL_ERROR,
+    METHOD_NOT_ALLOWED,
+    cut_off,
+    failed,
+    failure_response,
+)
 from service.api.guard import Guard
 from service.api.inference_protocol import ProtocolFace
 from service.api.native import NativeFace
@@ -24,11 +34,14 @@ from service.api.operational import OperationalFace
 from service.api.receiving import BodyLimits, Receiving
 from service.api.repository import Changes, RepositoryFace
 from service.api.reviews import ReviewFace
-from service.errors import DeadlineExceeded, ModelError, NotFound, RequestError, Unavailable
+from service.api.traced import traced
+from service.errors import DeadlineExceeded, ModelError, NotFound, RequestError
+from service.logs import log_about
 from service.predictor.catalogue import Catalogue
 from service.predictor.predictor import Predictor
 from service.review.queue import ReviewQueue
 from service.telemetry.metrics import Telemetry
+from service.tracing.trace import Tracing
 from service.web.page import Page
 
 log = logging.getLogger("unsure")
@@ -45,6 +58,10 @@ def api(
     bodies: BodyLimits,
     lifespan: Lifespan,
     queue: ReviewQueue | None = None,
+    *,
+    draws_audits: bool = False,
+    logs_access: bool = False,
+    tracing: Tracing | None = None,
 ) -> Starlette:
     """Build the application.
 
@@ -57,29 +74,37 @@ def api(
         bodies: what the bodies of requests may take.
         lifespan: surrounds serving.
         queue: of reviews; None where there is none.
+        draws_audits: whether rows that are not flagged enter it by chance.
+        logs_access: whether each request has a line in the log.
+        tracing: traces requests; None where nobody does.
     """
     observer = Observer(catalogue, telemetry)
     operations = NativeFace(predictor, catalogue, observer, bodies.bytes).operations()
-    operations += ReviewFace(queue, catalogue, telemetry, bodies.bytes).operations()
+    reviews = ReviewFace(queue, catalogue, telemetry.reviews, bodies.bytes, draws_audits=draws_audits)
+    operations += reviews.operations()
     operations += ProtocolFace(predictor, catalogue, observer, bodies.bytes).operations()
     operations += RepositoryFace(catalogue, changes, bodies.bytes).operations()
     operational = OperationalFace(telemetry, operations, guard)
     operations += operational.operations()
-    routes = [Route(one.path, one.handler, methods=[one.method]) for one in map(guard.guarded, operations)]
-    return enveloped([*routes, *Page().routes()], bodies, lifespan)
+    offered = [traced(guard.guarded(one), tracing) for one in operations]
+    routes = [Route(one.path, one.handler, methods=[one.method]) for one in offered]
+    return enveloped([*routes, *Page().routes()], bodies, lifespan, logs_access=logs_access)
 
 
-def enveloped(routes: Sequence[BaseRoute], bodies: BodyLimits, lifespan: Lifespan) -> Starlette:
+def enveloped(
+    routes: Sequence[BaseRoute], bodies: BodyLimits, lifespan: Lifespan, *, logs_access: bool = False
+) -> Starlette:
     """Make an application of routes, with what surrounds every exchange.
 
     Args:
         routes: their handlers may raise our errors.
         bodies: what the bodies of requests may take.
         lifespan: surrounds serving.
+        logs_access: whether each request has a line in the log.
     """
     application = Starlette(
         routes=routes,
-        middleware=[Middleware(Envelope), Middleware(Receiving, bodies)],
+        middleware=[Middleware(Envelope, logging_of(wanted=logs_access)), Middleware(Receiving, bodies)],
         exception_handlers={RequestError: _failure, HTTPException: _failure},
         lifespan=lifespan,
     )
@@ -88,26 +113,38 @@ def enveloped(routes: Sequence[BaseRoute], bodies: BodyLimits, lifespan: Lifespa
 
 
 class Envelope:
-    """Gives every exchange its identifier, and turns a fault of ours into an error like any other."""
+    """Gives every exchange its identifier, and turns a fault of ours into an error like any other.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Args:
+        app: answers.
+        log_access: logs each request.
+    """
+
+    def __init__(self, app: ASGIApp, log_access: LogAccess) -> None:
         self._app = app
+        self._log_access = log_access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass an exchange on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(request_id(scope), send)
+        start, exchange = perf_counter(), _Exchange(request_id(scope), send)
+        log_about(request_id=exchange.request_id)
+        try:
+            await self._answer(scope, receive, exchange)
+        finally:
+            self._log_access(scope, exchange.status or CLIENT_LEFT, perf_counter() - start)
+
+    async def _answer(self, scope: Scope, receive: Receive, exchange: "_Exchange") -> None:
         try:
             await self._app(scope, receive, exchange.send)
         except ClientDisconnect:
             log.debug("request %s: the client left before its body was here", exchange.request_id)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as cancelled:
             # The client left, and nothing reaches it; or the time for accepted requests is over.
-            if not exchange.begun:
-                stopped = Unavailable("the server stopped before the answer was ready; ask another, or again")
-                await failed(stopped, exchange.request_id)(scope, receive, exchange.send)
+            if not exchange.begun and CLIENT_GONE not in cancelled.args:
+                await failed(cut_off(), exchange.request_id)(scope, receive, exchange.send)
         except Exception:
             log.exception("request %s failed: %s %s", exchange.request_id, scope["method"], scope["path"])
             if not exchange.begun:
@@ -123,12 +160,16 @@ class _Exchange:
 
     def __init__(self, request_id: str, send: Send) -> None:
         self.request_id = request_id
-        self.begun = False
+        self.status = 0
         self._send = send
+
+    @property
+    def begun(self) -> bool:
+        return self.status > 0
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.begun = True
+            self.status = message["status"]
             MutableHeaders(scope=message)[REQUEST_ID_HEADER] = self.request_id
         await self._send(message)
 

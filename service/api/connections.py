@@ -11,7 +11,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from service.api.exchange import REQUEST_ID_HEADER, new_identifier
-from service.api.failures import failed
+from service.api.failures import CLIENT_GONE, failed
 from service.errors import InvalidInput, RequestError, Unavailable
 
 log = logging.getLogger("unsure")
@@ -88,7 +88,7 @@ class Connection(HttpToolsProtocol):
         self.app = self.config.loaded_app  # or it and the connection would hold each other
         super().connection_lost(exc)
         if self._task is not None:
-            self._task.cancel()
+            self._task.cancel(CLIENT_GONE)
 
     def data_received(self, data: bytes) -> None:
         """Read on; cut off a head without an end, or wait for it only so long."""

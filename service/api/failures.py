@@ -80,6 +80,14 @@ _LONGEST_TEXT = 1000
 CLIENT_LEFT = 499
 """Counted, and sent to nobody: the client had left before its answer was there."""
 
+CLIENT_GONE = "the client left"
+"""With this a request is cancelled whose client has left; any other is cut off by the server's stop."""
+
+
+def cut_off() -> Unavailable:
+    """What a client hears whose request the server's stop has cut off."""
+    return Unavailable("the server stopped before the answer was ready; ask another, or again")
+
 
 def status_of(error: Exception) -> int:
     """Give the status code of an error; one that nobody raised on purpose is a fault of the server."""

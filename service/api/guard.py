@@ -46,7 +46,7 @@ class Guard:
 
         async def checked(request: Request) -> Response:
             try:
-                _check(ring, request, scope)
+                request.state.scopes = _checked(ring, request, scope)
             except RequestError as refusal:
                 self._telemetry.rejected(refusal.code)
                 raise
@@ -55,12 +55,18 @@ class Guard:
         return checked
 
 
-def _check(ring: KeyRing, request: Request, scope: Scope | None) -> None:
-    """Raise Unauthorized or Forbidden unless a request has what it needs."""
+def is_admin(request: Request) -> bool:
+    """Tell whether a request has shown a key with the scope admin; where no keys are asked for, none has."""
+    return "admin" in getattr(request.state, "scopes", ())
+
+
+def _checked(ring: KeyRing, request: Request, scope: Scope | None) -> frozenset[Scope]:
+    """Give what a request may; raises Unauthorized or Forbidden unless it has what it needs."""
     key = ring.key(_sent(request))
     if scope is not None and scope not in key.scopes:
         held = " and ".join(one for one in SCOPES if one in key.scopes)
         raise Forbidden(f"this needs a key with the scope {scope}, and this key has {held}; use another")
+    return key.scopes
 
 
 def _sent(request: Request) -> str:

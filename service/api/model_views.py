@@ -5,13 +5,13 @@ from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
+from service.api.calibration_views import CalibrationView, calibration_view
 from service.api.views import policy_view, samples_view
 from service.api.wire import AdaptiveSamples, PolicyView
 from service.predictor.answers import Exact
 from service.predictor.entry import Entry, State
 from service.predictor.served_model import ServedModel
 from service.predictor.taken import Taken
-from service.repository.calibration import Calibration, ScoreFigures, ScoreHistogram
 from service.sampling.report import Finding, IdleDropout
 from service.sampling.sites import Site
 
@@ -102,32 +102,6 @@ class SiteLine(Struct):
     sampled: bool
 
 
-class CalibrationView(Struct):
-    """The calibration that holds, in short; `threshold` is null where nothing could be certified.
-
-    `flagged_share` is that of the rows that certify, `error_bound` an upper bound on the share of errors
-    among those that are not flagged, `interval_level` the level of conformal sets or intervals; `scores` tell
-    how well each measure finds wrong rows, the best first.
-    """
-
-    measure: str
-    threshold: float | None
-    contract: str
-    target_error: float
-    confidence: float | None
-    tolerance: float | None
-    rows: int
-    flagged_share: float
-    error_bound: float
-    rows_needed: int | None
-    samples: int | Exact
-    seed: int
-    temperature: float
-    interval_level: float | None
-    scores: list[ScoreFigures]
-    histogram: ScoreHistogram
-
-
 class ModelReply(Struct):
     """One model that answers."""
 
@@ -211,7 +185,7 @@ def model_reply(entry: Entry, model: ServedModel) -> ModelReply:
             model.inexact is None,
         ),
         policy=policy_view(model.policy),
-        calibration=_calibration_view(model.certificate.calibration),
+        calibration=calibration_view(model.certificate.calibration),
         plan=_plan_view(model),
         device=str(engine.device),
         weights_sha256=model.weights_sha256,
@@ -240,30 +214,6 @@ def _tensor_view(taken: Taken, columns: Sequence[str] | None) -> TensorView:
 
 def _versions(entry: Entry) -> list[str]:
     return [str(number) for number in sorted(entry.versions)]
-
-
-def _calibration_view(calibration: Calibration | None) -> CalibrationView | None:
-    if calibration is None:
-        return None
-    promise, found, conformal = calibration.promise, calibration.found, calibration.conformal
-    return CalibrationView(
-        measure=calibration.measure,
-        threshold=found.threshold,
-        contract=promise.contract,
-        target_error=promise.target_error,
-        confidence=promise.confidence,
-        tolerance=promise.tolerance,
-        rows=found.rows,
-        flagged_share=1 - found.accepted / found.rows,
-        error_bound=found.error_bound,
-        rows_needed=found.rows_needed,
-        samples=calibration.draws.samples,
-        seed=calibration.draws.seed,
-        temperature=calibration.temperature,
-        interval_level=None if conformal is None else conformal.level,
-        scores=list(calibration.scores),
-        histogram=calibration.histogram,
-    )
 
 
 def _plan_view(model: ServedModel) -> PlanView | None:

@@ -1,12 +1,13 @@
 """Counting what inference requests are answered with, on whatever face."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from time import perf_counter
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from service.api.failures import CLIENT_LEFT, status_of
+from service.api.failures import CLIENT_GONE, CLIENT_LEFT, cut_off, status_of
 from service.predictor.answers import DETERMINISTIC, MC_DROPOUT
 from service.predictor.catalogue import Catalogue
 from service.telemetry.metrics import Telemetry
@@ -31,6 +32,9 @@ class Observer:
             response = await answer(request)
             status = response.status_code
         except ClientDisconnect:
+            raise
+        except asyncio.CancelledError as cancelled:
+            status = CLIENT_LEFT if CLIENT_GONE in cancelled.args else status_of(cut_off())
             raise
         except Exception as error:
             status = status_of(error)

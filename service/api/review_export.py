@@ -16,29 +16,30 @@ JSON_LINES = "application/x-ndjson"
 _PAGE_ITEMS = 100
 
 
-async def exported(queue: ReviewQueue, wanted: Filter, *, as_tasks: bool) -> StreamingResponse:
+async def exported(queue: ReviewQueue, wanted: Filter, *, as_tasks: bool, blind: bool) -> StreamingResponse:
     """Answer with items, the oldest first.
 
     Args:
         queue: has them.
         wanted: which.
         as_tasks: whether as an array of Label Studio's tasks, instead of an object a line.
+        blind: whether nothing may tell an audit from a flagged row before it is resolved.
 
     Raises:
         Unavailable: the database does not answer; later the answer breaks off.
     """
-    pages = _pages(queue, wanted)
+    pages = _pages(queue, wanted, blind=blind)
     first = await anext(pages)
     if as_tasks:
         return StreamingResponse(_array(first, pages), media_type="application/json")
     return StreamingResponse(_lines(first, pages), media_type=JSON_LINES)
 
 
-async def _pages(queue: ReviewQueue, wanted: Filter) -> AsyncIterator[list[Review]]:
+async def _pages(queue: ReviewQueue, wanted: Filter, *, blind: bool) -> AsyncIterator[list[Review]]:
     after: str | None = None
     while True:
         page, now = await queue.ask(lambda store, after=after: _page(store, wanted, after))  # type: ignore[misc]
-        yield [review(item, now) for item in page.items]
+        yield [review(item, now, blind=blind) for item in page.items]
         after = page.next_cursor
         if after is None:
             return

@@ -4,22 +4,55 @@ from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import Raw
+from msgspec.structs import replace
 
-from service.api.review_wire import ClaimView, ResolutionView, Review, ReviewList, ReviewStats, ReviewTally
+from service.api.review_wire import (
+    ClaimView,
+    ResolutionView,
+    Review,
+    ReviewList,
+    ReviewStats,
+    ReviewTally,
+    WatchedVersion,
+)
 from service.api.wire import ReasonView
 from service.review.items import Item
+from service.review.paging import Order
 from service.review.store import Page, Tally
 
+_ANSWER = {"label", "class_index", "value"}
+"""What a prediction has where nothing may tell how sure the model was."""
 
-def review(item: Item, now: float) -> Review:
-    """Show an item whole."""
-    shown = review_line(item, now)
+
+def review(item: Item, now: float, *, blind: bool) -> Review:
+    """Show an item whole; `blind` is whether it must not tell, while it is open, that it is an audit."""
+    shown = review_line(item, now, blind=blind)
     shown.input = Raw(b"null" if item.row.input is None else item.row.input)
     return shown
 
 
-def review_line(item: Item, now: float) -> Review:
+def review_line(item: Item, now: float, *, blind: bool) -> Review:
     """Show an item without its input, which may be large."""
+    shown = _line(item, now)
+    return _blinded(shown) if blind and item.resolution is None else shown
+
+
+def _blinded(shown: Review) -> Review:
+    """Take out whatever comes of how sure the model was, and the hash by which audits are chosen."""
+    answer = {name: value for name, value in shown.prediction.items() if name in _ANSWER}
+    return replace(
+        shown,
+        threshold=None,
+        score=None,
+        reasons=None,
+        prediction=answer,
+        statistics=None,
+        audit=None,
+        input_sha256=None,
+    )
+
+
+def _line(item: Item, now: float) -> Review:
     row, claim, resolution = item.row, item.held(now), item.resolution
     return Review(
         id=item.id,
@@ -53,14 +86,15 @@ def review_line(item: Item, now: float) -> Review:
     )
 
 
-def review_list(page: Page, now: float) -> ReviewList:
+def review_list(page: Page, order: Order, now: float, *, blind: bool) -> ReviewList:
     """Show some items."""
-    return ReviewList([review_line(item, now) for item in page.items], page.next_cursor)
+    items = [review_line(item, now, blind=blind) for item in page.items]
+    return ReviewList(items, page.next_cursor, order, blind)
 
 
-def review_stats(tallies: list[Tally]) -> ReviewStats:
+def review_stats(tallies: list[Tally], watched: list[WatchedVersion]) -> ReviewStats:
     """Show the queue in numbers."""
-    return ReviewStats([ReviewTally(**vars(tally)) for tally in tallies])
+    return ReviewStats([ReviewTally(**vars(tally)) for tally in tallies], watched)
 
 
 def label_studio(shown: Review) -> dict[str, Any]:
@@ -72,7 +106,7 @@ def label_studio(shown: Review) -> dict[str, Any]:
             "review_id": shown.id,
             "model": shown.model,
             "input": shown.input,
-            "reasons": [reason.message for reason in shown.reasons],
+            "reasons": [reason.message for reason in shown.reasons or []],
         },
         "predictions": [
             {

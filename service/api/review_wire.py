@@ -9,6 +9,12 @@ from service.api.wire import ReasonView
 
 Status = Literal["pending", "claimed", "resolved"]
 Model = Annotated[str, Meta(description="Of this model alone.")]
+Audit = (
+    Annotated[
+        bool, Meta(description="Audits alone, or others alone; of what is not resolved for admin alone.")
+    ]
+    | UnsetType
+)
 Value = float | list[float]
 Reviewer = Annotated[str, Meta(min_length=1, max_length=200, description="Who reviews: any name.")]
 
@@ -22,10 +28,17 @@ class ListQuery(Struct, forbid_unknown_fields=True):
         Literal["pending", "claimed", "resolved", "any"], Meta(description="Where they stand.")
     ] = "pending"
     model: Model = ""
-    order: Annotated[
-        Literal["uncertain", "oldest"],
-        Meta(description="By score, the highest first, which compares rows of one model; or by age."),
-    ] = "uncertain"
+    audit: Audit = UNSET
+    order: (
+        Annotated[
+            Literal["uncertain", "oldest"],
+            Meta(
+                description="By score, the highest first, which compares rows of one model; or by age. Left "
+                "out, by score, or by age where that would tell which are audits."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     limit: Annotated[int, Meta(ge=1, le=MOST_ITEMS, description="The most to give.")] = 50
     cursor: Annotated[str, Meta(description="`next_cursor` of the answer before, in the same order.")] = ""
 
@@ -41,6 +54,7 @@ class ExportQuery(Struct, forbid_unknown_fields=True):
         Literal["pending", "claimed", "resolved", "any"], Meta(description="Where they stand.")
     ] = "any"
     model: Model = ""
+    audit: Audit = UNSET
 
 
 class ClaimBody(Struct, forbid_unknown_fields=True):
@@ -85,7 +99,8 @@ class ResolutionView(Struct):
 class Review(Struct):
     """A row that a person should look at.
 
-    `input` is left out of lists, and null where the server keeps its hash alone.
+    `input` is left out of lists, and null where the server keeps its hash alone. While audits are drawn, what
+    tells them from flagged rows is null until they are resolved, except for keys with the scope admin.
     """
 
     id: str
@@ -96,15 +111,15 @@ class Review(Struct):
     task: Literal["classification", "regression"]
     policy_id: str
     measure: str
-    threshold: float
-    score: float
-    reasons: list[ReasonView]
+    threshold: float | None
+    score: float | None
+    reasons: list[ReasonView] | None
     prediction: dict[str, Any]
-    statistics: dict[str, Any]
+    statistics: dict[str, Any] | None
     request_id: str
     row: Annotated[int, Meta(description="Number of the row within its request.")]
-    audit: Annotated[bool, Meta(description="Whether it was not flagged, and is here to check that.")]
-    input_sha256: str
+    audit: Annotated[bool | None, Meta(description="Whether it was not flagged, and is here to check that.")]
+    input_sha256: str | None
     claim: ClaimView | None
     resolution: ResolutionView | None
     input: (
@@ -117,6 +132,11 @@ class ReviewList(Struct):
 
     reviews: list[Review]
     next_cursor: str | None
+    order: Literal["uncertain", "oldest"]
+    blind: Annotated[
+        bool,
+        Meta(description="Whether what tells audits from flagged rows is left out until it is resolved."),
+    ]
 
 
 class ReviewTally(Struct):
@@ -130,7 +150,36 @@ class ReviewTally(Struct):
     agreed: int
 
 
+class AuditView(Struct):
+    """What reviewers say of rows that were not flagged, as the present policy decides, and chance chose.
+
+    `error` is the share of them that the model had wrong, null of none; more than `error_lower_bound` of all
+    rows that are not flagged are wrong, at all moments together; `promised_error` is the share that may be,
+    null where nothing is promised of these rows; `refuted` is whether the bound is above it.
+    """
+
+    rows: int
+    error: float | None
+    error_lower_bound: float
+    promised_error: float | None
+    refuted: bool
+
+
+class WatchedVersion(Struct):
+    """A version whose promise or scores are watched.
+
+    `audits` is null where audits say nothing; `score_drift` is the population stability index of its last
+    scores against those of the calibration, null where there are too few.
+    """
+
+    model: str
+    version: str
+    audits: AuditView | None
+    score_drift: float | None
+
+
 class ReviewStats(Struct):
-    """The queue in numbers, by versions."""
+    """The queue in numbers, by versions; `watched` are those that promise something, or were audited."""
 
     versions: list[ReviewTally]
+    watched: list[WatchedVersion]

@@ -8,8 +8,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api.exchange import decode, read_body, reply
+from service.api.guard import is_admin
 from service.api.operations import Handler, Operation
 from service.api.query import read_query
+from service.api.review_blindness import check_filter, order_of
 from service.api.review_export import JSON_LINES, exported
 from service.api.review_views import review, review_list, review_stats
 from service.api.review_wire import (
@@ -22,14 +24,15 @@ from service.api.review_wire import (
     ReviewList,
     ReviewStats,
 )
-from service.errors import Conflict, InvalidInput, NotFound, TooLarge, Unavailable
+from service.api.watched import watched_versions
+from service.errors import Conflict, Forbidden, InvalidInput, NotFound, TooLarge, Unavailable
 from service.predictor.catalogue import Catalogue
 from service.review.items import Item
 from service.review.paging import Filter
 from service.review.queue import ReviewQueue
 from service.review.steps import Verdict
-from service.review.store import Page, Store
-from service.telemetry.metrics import Telemetry
+from service.review.store import Store
+from service.telemetry.reviews import ReviewTelemetry
 
 Body = TypeVar("Body", bound=Struct)
 
@@ -44,15 +47,23 @@ class ReviewFace:
         catalogue: knows the models' labels.
         telemetry: counts decisions.
         max_body_bytes: the largest body.
+        draws_audits: whether rows that are not flagged enter the queue by chance.
     """
 
     def __init__(
-        self, queue: ReviewQueue | None, catalogue: Catalogue, telemetry: Telemetry, max_body_bytes: int
+        self,
+        queue: ReviewQueue | None,
+        catalogue: Catalogue,
+        telemetry: ReviewTelemetry,
+        max_body_bytes: int,
+        *,
+        draws_audits: bool,
     ) -> None:
         self._queue = queue
         self._catalogue = catalogue
         self._telemetry = telemetry
         self._max_body_bytes = max_body_bytes
+        self._draws_audits = draws_audits
 
     def operations(self) -> list[Operation]:
         """List what this face can be asked; what has a name comes before what has any identifier."""
@@ -64,7 +75,7 @@ class ReviewFace:
                 self.list_,
                 query=ListQuery,
                 replies=(ReviewList,),
-                errors=(InvalidInput, NotFound, Unavailable),
+                errors=(InvalidInput, Forbidden, NotFound, Unavailable),
                 scope="review",
             ),
             Operation(
@@ -75,7 +86,7 @@ class ReviewFace:
                 query=ExportQuery,
                 media_type=JSON_LINES,
                 streams_array=True,
-                errors=(InvalidInput, NotFound, Unavailable),
+                errors=(InvalidInput, Forbidden, NotFound, Unavailable),
                 scope="review",
             ),
             Operation(
@@ -104,21 +115,32 @@ class ReviewFace:
     async def list_(self, request: Request) -> Response:
         """Answer GET /v1/reviews."""
         asked = read_query(request, ListQuery)
-        wanted = _filter(asked)
+        wanted, blinds = _filter(asked), self._blinds(request)
 
-        def listed(store: Store) -> tuple[Page, float]:
-            return store.page(wanted, asked.order, asked.limit, asked.cursor or None), store.now
+        def listed(store: Store) -> ReviewList:
+            blind = blinds(store)
+            order = order_of(asked, blind=blind)
+            page = store.page(wanted, order, asked.limit, asked.cursor or None)
+            return review_list(page, order, store.now, blind=blind)
 
-        return reply(review_list(*await self._kept.ask(listed)))
+        return reply(await self._kept.ask(listed))
 
     async def export(self, request: Request) -> Response:
         """Answer GET /v1/reviews/export."""
         asked = read_query(request, ExportQuery)
-        return await exported(self._kept, _filter(asked), as_tasks=asked.format == "label-studio")
+        blind = await self._kept.ask(self._blinds(request))
+        check_filter(asked, blind=blind)
+        as_tasks = asked.format == "label-studio"
+        return await exported(self._kept, _filter(asked), as_tasks=as_tasks, blind=blind)
 
     async def stats(self, _request: Request) -> Response:
         """Answer GET /v1/reviews/stats."""
-        return reply(review_stats(await self._kept.ask(Store.tallies)))
+
+        def counted(store: Store) -> ReviewStats:
+            watched = watched_versions(self._catalogue.served(), store.audits(), self._telemetry.drift())
+            return review_stats(store.tallies(), watched)
+
+        return reply(await self._kept.ask(counted))
 
     async def one(self, request: Request) -> Response:
         """Answer GET /v1/reviews/{id}."""
@@ -144,18 +166,22 @@ class ReviewFace:
             self._check_label(store.item(identifier), verdict.label)
             item = store.resolve(identifier, reviewer, verdict)
             if item.resolution is not None:
-                self._telemetry.review_decided(agreed=item.resolution.agreed)
+                self._telemetry.decided(agreed=item.resolution.agreed)
             return item
 
         return await self._answered(request, resolved)
 
     async def _answered(self, request: Request, question: Callable[[Store, str], Item]) -> Response:
-        identifier = request.path_params["id"]
+        identifier, blinds = request.path_params["id"], self._blinds(request)
 
-        def asked(store: Store) -> tuple[Item, float]:
-            return question(store, identifier), store.now
+        def asked(store: Store) -> Review:
+            return review(question(store, identifier), store.now, blind=blinds(store))
 
-        return reply(review(*await self._kept.ask(asked)))
+        return reply(await self._kept.ask(asked))
+
+    def _blinds(self, request: Request) -> Callable[[Store], bool]:
+        """Give what finds out whether an answer must not tell that an open review is an audit."""
+        return lambda store: not is_admin(request) and (self._draws_audits or store.audits_wait())
 
     async def _body(self, request: Request, kind: type[Body]) -> Body:
         body = await read_body(request, self._max_body_bytes)
@@ -194,7 +220,9 @@ def _step(
 
 
 def _filter(asked: ListQuery | ExportQuery) -> Filter:
-    return Filter(None if asked.status == "any" else asked.status, _text("model", asked.model) or None)
+    status = None if asked.status == "any" else asked.status
+    audit = None if asked.audit is UNSET else asked.audit
+    return Filter(status, _text("model", asked.model) or None, audit)
 
 
 def _verdict(body: ResolveBody) -> Verdict:

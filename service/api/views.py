@@ -23,8 +23,8 @@ from service.api.wire import (
     ValueUncertainties,
     ValueUncertainty,
 )
-from service.certification.conformal import SPLIT_CONFORMAL, interval, prediction_sets
-from service.flagging.policy import Policy
+from service.certification.conformal import SPLIT_CONFORMAL, prediction_sets
+from service.flagging.policy import Guarantee, Policy
 from service.predictor.answers import (
     DETERMINISTIC,
     MC_DROPOUT,
@@ -36,9 +36,10 @@ from service.predictor.answers import (
     UncertaintyAnswer,
     ValuePrediction,
 )
+from service.predictor.intervals import intervals
 from service.repository.calibration import Conformal
 from service.uncertainty.classification import ClassificationMeasures
-from service.uncertainty.regression import INTERVAL_LEVEL, RegressionMeasures
+from service.uncertainty.regression import RegressionMeasures
 from service.uncertainty.sequential import Rounds
 
 
@@ -85,9 +86,14 @@ def policy_view(policy: Policy) -> PolicyView:
         threshold=policy.threshold,
         source=policy.source,
         certified=policy.certified,
-        guarantee=None if policy.guarantee is None else GuaranteeView(**vars(policy.guarantee)),
+        guarantee=None if policy.guarantee is None else _guarantee(policy.guarantee),
         uncertified_reasons=list(policy.uncertified),
     )
+
+
+def _guarantee(promised: Guarantee) -> GuaranteeView:
+    tolerance = UNSET if promised.tolerance is None else promised.tolerance
+    return GuaranteeView(promised.contract, promised.target_error, promised.confidence, tolerance)
 
 
 def _class_rows(prediction: ClassPrediction, identity: Identity) -> list[ClassRow]:
@@ -157,14 +163,9 @@ def _value_results(measures: RegressionMeasures, answer: UncertaintyAnswer) -> l
 
 
 def _intervals(measures: RegressionMeasures, conformal: Conformal | None) -> list[Interval]:
-    """Give intervals that were calibrated, or else those of a normal distribution."""
-    if conformal is None:
-        level, method, bounds = INTERVAL_LEVEL, measures.interval_method, measures.interval
-    else:
-        level, method = conformal.level, SPLIT_CONFORMAL
-        bounds = interval(measures.mean, measures.deviation, conformal.quantiles)
-    lower, upper = (bound.tolist() for bound in bounds)
-    return [Interval(level, *pair, method) for pair in zip(lower, upper, strict=True)]
+    found = intervals(measures, conformal)
+    pairs = zip(found.lower.tolist(), found.upper.tolist(), strict=True)
+    return [Interval(found.level, *pair, found.method) for pair in pairs]
 
 
 def _rows(columns: Mapping[str, Any]) -> Iterable[dict[str, Any]]:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from service.predictor.predictor import MAX_ERROR, MIN_ERROR, MIN_SAMPLES
+from service.predictor.drawing import MAX_ERROR, MIN_ERROR, MIN_SAMPLES
 from service.uncertainty.sequential import DEFAULT_ERROR
 
 Numbers = list[float]
@@ -112,6 +112,10 @@ class GuaranteeView(Struct):
     contract: Literal["selective_risk", "joint_risk"]
     target_error: float
     confidence: float | None
+    tolerance: (
+        Annotated[float, Meta(description="In regression: a row is wrong where a value is farther off.")]
+        | UnsetType
+    ) = UNSET
 
 
 class PolicyView(Struct):

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from service.calibration.data import LabelledRows
+from service.calibration.data import LabelledRows, row_marks, text_mark
 from service.calibration.labels import values
 from service.errors import CalibrationError, InvalidInput
 from service.predictor.inputs import InputReader
@@ -52,13 +52,8 @@ def _together(given: Sequence[bytes], reader: InputReader | TextReader) -> bytes
 def _marks(given: Sequence[bytes], rows: Rows, reader: InputReader | TextReader) -> list[str]:
     """Hash each row's inputs, as `unsure train` does those that it learns from."""
     if isinstance(reader, TextReader):
-        return [sha256(msgspec.json.decode(text, type=str).encode()).hexdigest()[:32] for text in given]
-    marks = [""] * len(rows)
-    for group in rows.groups:
-        for place, number in enumerate(group.numbers):
-            content = b"".join(tensor[place].numpy().tobytes() for tensor in group.inputs)
-            marks[number] = sha256(content).hexdigest()[:32]
-    return marks
+        return [text_mark(msgspec.json.decode(text, type=str)) for text in given]
+    return row_marks(rows)
 
 
 def _truth(items: Sequence[Item], resolutions: Sequence[Resolution], model: ServedModel) -> NDArray[Any]:

@@ -95,6 +95,8 @@ def _unfair(row: Row, serving: Serving) -> str | None:
 
 
 def _drawn_alike(row: Row, draws: Draws) -> bool:
+    if row.statistics.get("adaptive"):
+        return False  # of those that took so many, only the hard ones are here
     if draws.samples == "exact":
         return row.statistics.get("samples") == _NO_SAMPLES
     return (row.statistics.get("samples"), row.statistics.get("seed")) == (draws.samples, draws.seed)

@@ -6,13 +6,14 @@ from math import ceil, isnan
 import numpy as np
 from numpy.typing import NDArray
 
+from service.calibration.curves import curves
 from service.calibration.observing import Observed
 from service.certification import conformal
 from service.certification.ranking import auroc
 from service.certification.rows_wanted import rows_wanted
 from service.certification.selective import augrc, aurc, risk_coverage
 from service.certification.thresholds import Threshold, joint_risk, selective_risk, starting_threshold
-from service.repository.calibration import Conformal, Contract, Found, ScoreFigures, ScoreHistogram
+from service.repository.calibration import Conformal, Contract, Curves, Found, ScoreFigures, ScoreHistogram
 from service.uncertainty.classification import ClassificationMeasures
 
 Array = NDArray[np.float64]
@@ -69,6 +70,7 @@ class Outcome:
         found: on those that certify.
         conformal: sets or intervals.
         histogram: of the score.
+        curves: to draw.
     """
 
     measure: str
@@ -78,6 +80,7 @@ class Outcome:
     found: Found
     conformal: Conformal | None
     histogram: ScoreHistogram
+    curves: Curves
 
 
 def split_rows(rows: int) -> Split:
@@ -102,7 +105,8 @@ def calibrated(observed: Observed, asked: Asked, usual_measure: str) -> Outcome:
     found = _certified(scores, observed.wrong, split, asked)
     sets = _conformal(observed, split.certifying, asked.level)
     over_all = {one.measure: one.augrc for one in compared(observed, np.arange(len(observed.wrong)))}
-    return Outcome(measure, figures, over_all, split, found, sets, histogram(scores[split.certifying]))
+    drawn = curves(observed, scores, split.certifying, asked.contract)
+    return Outcome(measure, figures, over_all, split, found, sets, histogram(scores[split.certifying]), drawn)
 
 
 def compared(observed: Observed, rows: Indices) -> tuple[ScoreFigures, ...]:

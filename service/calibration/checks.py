@@ -45,8 +45,10 @@ def check_rows(labelled: LabelledRows, path: Path, folder: Path, task: str) -> N
         )
 
 
-def check_model(model: ServedModel, tolerance: float | None, *, temperature: bool = False) -> None:
-    """Refuse a model that cannot be calibrated, or not like this.
+def check_model(
+    model: ServedModel, tolerance: float | None, samples: int | None, *, temperature: bool = False
+) -> None:
+    """Refuse a model that cannot be calibrated, or not like this; arguments as of `Wish`.
 
     Raises:
         CalibrationError: the text says why, and what to do.
@@ -66,15 +68,26 @@ def check_model(model: ServedModel, tolerance: float | None, *, temperature: boo
         raise CalibrationError(
             f"model {name} predicts values, which have no temperature: leave out --temperature"
         )
-    if isinstance(manifest.sampling.samples, AdaptiveSpec):
+    _check_samples(model, samples)
+
+
+def _check_samples(model: ServedModel, samples: int | None) -> None:
+    name, sampling = model.identity.model, model.manifest.sampling
+    if samples is not None and samples > sampling.max_samples:
+        raise CalibrationError(
+            f"--samples {samples}: requests to model {name} get {sampling.max_samples} at the most; say as "
+            "many or fewer, or raise sampling.max_samples in model.toml"
+        )
+    if samples is None and isinstance(sampling.samples, AdaptiveSpec):
         raise CalibrationError(
             f"model {name} takes as many samples as a row needs, which depends on the threshold that is "
-            "sought: write a number as sampling.samples into model.toml"
+            f"sought: certify a fixed number, such as --samples {sampling.samples.max}, for requests that "
+            "ask for it, or for all by writing it as sampling.samples into model.toml"
         )
 
 
 def trained_rows(fingerprints: Sequence[str], folder: Path) -> list[int]:
-    """Number the rows that weights have learnt from.
+    """Give the places of the rows that weights have learnt from.
 
     Raises:
         CalibrationError: the list of these cannot be read.

@@ -1,7 +1,5 @@
 """A calibration from what reviewers say of audit rows: no looser than the threshold that serves."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import msgspec
@@ -20,16 +18,14 @@ from service.flagging.policy import Policy
 from service.predictor.answers import EXACT
 from service.predictor.served_model import ServedModel
 from service.repository.calibration import Calibration, Draws, Found, write_calibration
-from service.review.database import Database
 from service.review.listing import all_items
+from service.review.opening import opened
 from service.review.paging import Filter
-from service.review.store import Store
 from service.settings import NO_REVIEWS, Settings
 from service.uncertainty.sequential import Rounds
 
 SOURCE = "the review queue"
 
-_PATIENCE_SECONDS = 30.0  # a person waits, and no request
 _RELATIVE, _ABSOLUTE = 1e-3, 1e-5  # plans and machines round differently, by far less
 
 
@@ -40,8 +36,8 @@ def calibrate_from_reviews(settings: Settings, wish: Wish, watch: Watch) -> Made
         UnsureError: it cannot be done, or nothing can be certified; nothing is written then.
     """
     model = inspection.load(settings, wish.model, wish.version)
-    check_model(model, wish.tolerance)
-    draws = draws_of(model.manifest)
+    check_model(model, wish.tolerance, wish.samples)
+    draws = draws_of(model.manifest, wish.samples)
     policy = _deciding(model, draws)
     asked = _checked(wish.asked, policy)
     folder = settings.repository / model.identity.model / model.identity.version
@@ -51,8 +47,8 @@ def calibrate_from_reviews(settings: Settings, wish: Wish, watch: Watch) -> Made
     _check_enough(audits)
     audits, labelled, observed = _observed(model, audits, draws, policy, wish.tolerance, watch)
     outcome = calibrated(observed, asked, policy.measure)
-    _check_certified(outcome.found, asked)
-    outcome = replace(outcome, found=_kept(outcome.found, policy.threshold))
+    certified = _certified(outcome.found, asked)
+    outcome = replace(outcome, found=_kept(outcome.found, certified, policy.threshold))
     made = calibration_of(model, replace(wish, asked=asked), draws, outcome, labelled)
     calibration = _of_unflagged(made, model)
     path = write_calibration(folder, calibration)
@@ -96,22 +92,11 @@ def _checked(asked: Asked, policy: Policy) -> Asked:
 
 
 def _audits(url: str, serving: Serving) -> Audits:
-    with _store(url) as store:
-        return fair_sample(all_items(store, Filter(model=serving.model)), serving)
-
-
-@contextmanager
-def _store(url: str) -> Iterator[Store]:
-    if url == NO_REVIEWS:
-        raise CalibrationError("there is no review queue: UNSURE_REVIEW_URL is off; name one by --review-url")
-    database = Database(url, _PATIENCE_SECONDS)
     try:
-        database.check_is_there()
-        yield Store(database, lease_seconds=0.0)
+        with opened(None if url == NO_REVIEWS else url, "--review-url") as store:
+            return fair_sample(all_items(store, Filter(model=serving.model)), serving)
     except StartError as cause:
-        raise CalibrationError(str(cause).replace("--url", "--review-url")) from cause
-    finally:
-        database.close()
+        raise CalibrationError(str(cause)) from cause
 
 
 def _check_enough(audits: Audits) -> None:
@@ -149,10 +134,14 @@ def _observed(
     return _observed(model, later, draws, policy, tolerance, watch)
 
 
-def _check_certified(found: Found, asked: Asked) -> None:
-    """Leave the calibration that serves, rather than flag every row and see no audit row any more."""
+def _certified(found: Found, asked: Asked) -> float:
+    """Give the threshold that is certified.
+
+    Raises:
+        CalibrationError: none is. What serves stays, rather than flag every row and see no audit row more.
+    """
     if found.threshold is not None:
-        return
+        return found.threshold
     needed = (
         "no threshold has so few errors even on these rows"
         if found.rows_needed is None
@@ -165,9 +154,9 @@ def _check_certified(found: Found, asked: Asked) -> None:
     )
 
 
-def _kept(found: Found, serving: float) -> Found:
+def _kept(found: Found, certified: float, serving: float) -> Found:
     """Take the threshold that serves where no row speaks for a stricter one, and never a looser."""
-    threshold = serving if found.accepted == found.rows else min(found.threshold or 0.0, serving)
+    threshold = serving if found.accepted == found.rows else min(certified, serving)
     return msgspec.structs.replace(found, threshold=threshold)
 
 

@@ -1,22 +1,18 @@
 """What a calibration saw, in pictures."""
 
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.calibration.charts import Axis, Chart
 from service.calibration.run import Made
 from service.certification.probabilities import reliability
-from service.certification.selective import risk_coverage
+from service.charts import Axis, Chart
 from service.uncertainty.classification import ClassificationMeasures
 
 Array = NDArray[np.float64]
 
 _BINS = 24
-_POINTS = 300
-_LEVELS = np.arange(0.05, 1, 0.05)
 
 
 @dataclass(frozen=True)
@@ -34,19 +30,16 @@ def pictures(made: Made) -> list[Picture]:
 
 
 def _risk_coverage(made: Made) -> Picture:
-    rows, found = made.outcome.split.certifying, made.calibration.found
-    curve = risk_coverage(made.observed.scores[made.outcome.measure][rows], made.observed.wrong[rows])
+    curve, found = made.outcome.curves.risk_coverage, made.calibration.found
     target = made.calibration.promise.target_error
     joint = made.calibration.promise.contract == "joint_risk"
-    risk = curve.generalised_risk if joint else curve.selective_risk
-    few = np.unique(np.linspace(0, len(risk) - 1, _POINTS).astype(int))
-    top = max(float(risk[few].max()), target, found.error_bound if found.threshold is not None else 0) * 1.08
+    top = max(*curve.up, target, found.error_bound if found.threshold is not None else 0) * 1.08
     name = "wrong and not flagged, of all rows" if joint else "wrong, of the rows not flagged"
     chart = Chart(
         Axis("rows not flagged", 0, 1, percent=True), Axis(name, 0, top, percent=True), "Risk and coverage"
     )
     chart.line([0, 1], [target, target], "target")
-    chart.line(curve.coverage[few], risk[few], "curve")
+    chart.line(curve.across, curve.up, "curve")
     if found.threshold is not None:
         coverage = found.accepted / found.rows
         errors = found.errors / (found.rows if joint else found.accepted)
@@ -107,18 +100,14 @@ def _reliability_of_classes(made: Made, measures: ClassificationMeasures) -> Pic
 
 
 def _reliability_of_values(made: Made) -> Picture:
-    measures = made.observed.measures
-    assert not isinstance(measures, ClassificationMeasures)  # noqa: S101  # the other task has the other picture
-    off = np.abs(made.observed.truth - measures.mean) / np.maximum(measures.deviation, 1e-12)
-    reach = np.array([NormalDist().inv_cdf((1 + level) / 2) for level in _LEVELS])
-    inside = (off[..., None] <= reach).mean((0, 1))
     chart = Chart(
         Axis("level of the normal interval", 0, 1, percent=True),
         Axis("true values inside", 0, 1, percent=True),
         "Levels and coverage of intervals",
     )
     chart.line([0, 1], [0, 1], "target")
-    chart.line(_LEVELS, inside, "curve")
+    found = made.outcome.curves.reliability
+    chart.line(found.across, found.up, "curve")
     text = "How many true values lie inside of mean ± z · deviation; on the dashed line, as many as it says."
     return Picture("Reliability", text, chart.svg())
 

@@ -28,6 +28,7 @@ class Wish:
         data: labelled rows; what training has kept if None.
         asked: the promise.
         tolerance: in regression, how far off is wrong.
+        samples: how many; those of a request that leaves them to the model if None.
     """
 
     model: str
@@ -35,6 +36,7 @@ class Wish:
     data: Path | None
     asked: Asked
     tolerance: float | None
+    samples: int | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def calibrate(settings: Settings, wish: Wish, watch: Watch) -> Made:
         UnsureError: it cannot be done; nothing is written then.
     """
     model = inspection.load(settings, wish.model, wish.version)
-    check_model(model, wish.tolerance, temperature=wish.asked.temperature)
+    check_model(model, wish.tolerance, wish.samples, temperature=wish.asked.temperature)
     _check_measure(wish.asked.measure, model.manifest)
     folder = settings.repository / model.identity.model / model.identity.version
     data = wish.data or folder / USUAL_FILE
@@ -77,7 +79,7 @@ def calibrate(settings: Settings, wish: Wish, watch: Watch) -> Made:
         raise CalibrationError(f"there is no {data}; name a file of labelled rows with --data")
     labelled = read_labelled(data, model)
     check_rows(labelled, data, folder, model.manifest.task)
-    draws = draws_of(model.manifest)
+    draws = draws_of(model.manifest, wish.samples)
     model.temperature = _temperature(model, labelled, draws) if wish.asked.temperature else 1.0
     observed = observe(model, labelled, draws, wish.tolerance, watch)
     outcome = calibrated(observed, wish.asked, model.manifest.policy.measure)
@@ -98,9 +100,9 @@ def _temperature(model: ServedModel, labelled: LabelledRows, draws: Draws) -> fl
     return found
 
 
-def draws_of(manifest: Manifest) -> Draws:
-    """Give the samples that a request gets that leaves them to the model."""
-    samples = manifest.sampling.samples
+def draws_of(manifest: Manifest, wanted: int | None) -> Draws:
+    """Give the samples that are wanted, or else those of a request that leaves them to the model."""
+    samples = wanted or manifest.sampling.samples
     return Draws(samples if samples == "exact" else cast(int, samples), manifest.sampling.seed)
 
 
@@ -128,4 +130,5 @@ def calibration_of(
         unsure=__version__,
         data_sha256=labelled.sha256,
         temperature=model.temperature,
+        curves=outcome.curves,
     )

@@ -67,6 +67,7 @@ def made_in_words(made: Made) -> str:
         paragraphs.append(
             f"The logits of samples are divided by {calibration.temperature:.4g} before the softmax."
         )
+    paragraphs += _asked_for(made)
     if made.note:
         paragraphs.append(made.note)
     if made.labelled.repeated:
@@ -75,6 +76,17 @@ def made_in_words(made: Made) -> str:
             "a promise look surer than it is."
         )
     return "\n\n".join(paragraphs)
+
+
+def _asked_for(made: Made) -> list[str]:
+    """Say what a request must ask for, where that is not what it gets."""
+    samples = made.calibration.draws.samples
+    if samples == made.model.manifest.sampling.samples:
+        return []
+    return [
+        f'The promise is about requests with "samples": {samples}; others are answered with certified false. '
+        f"To give each as many, write samples = {samples} under [sampling] into model.toml."
+    ]
 
 
 def _measured(calibration: Calibration) -> list[str]:

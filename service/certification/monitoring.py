@@ -56,11 +56,6 @@ def lower_bound(errors: int, rows: int, confidence: float) -> float:
     return low
 
 
-def refuted(errors: int, rows: int, target: float, confidence: float) -> bool:
-    """Tell whether labels refute that at most a share `target` is wrong; arguments as above."""
-    return errors > 0 and _refutes(errors, rows, target, confidence)
-
-
 def stability_index(expected: Counts, seen: Counts) -> float:
     """Compute the population stability index: how far counts have moved from those of the calibration.
 

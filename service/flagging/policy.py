@@ -43,11 +43,13 @@ class Guarantee:
         contract: "selective_risk" or "joint_risk".
         target_error: the share of rows that may be wrong.
         confidence: of the promise; None where it holds on average.
+        tolerance: in regression, how far off a value of a row may be that is not wrong; else None.
     """
 
-    contract: str
+    contract: Literal["selective_risk", "joint_risk"]
     target_error: float
     confidence: float | None
+    tolerance: float | None = None
 
 
 @dataclass(frozen=True)

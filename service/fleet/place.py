@@ -1,7 +1,7 @@
 """Where a process stands among several that serve as one, whatever they talk over."""
 
 from collections.abc import Callable, Collection
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from service.fleet.messages import Action
 
@@ -50,3 +50,42 @@ class Place(Protocol):
 
     def linked(self, apply: Apply, /) -> Fellowship:
         """Connect it with the others."""
+
+
+class Alone:
+    """The place of a process on its own: it serves all that there is."""
+
+    beside: ClassVar[bool] = False
+    unloaded: ClassVar[Collection[str]] = ()
+    models: ClassVar[None] = None
+    elsewhere: ClassVar[Collection[str]] = ()
+    ends_in_trouble: ClassVar[bool] = False
+
+    def linked(self, apply: Apply) -> "FellowshipOfOne":
+        """Connect it with itself."""
+        return FellowshipOfOne(apply)
+
+
+class FellowshipOfOne:
+    """Changes the models of the one process that there is.
+
+    Args:
+        apply: makes a change here.
+    """
+
+    def __init__(self, apply: Apply) -> None:
+        self._apply = apply
+
+    def reload(self, model: str) -> None:
+        """Read a model's folder anew; raises as `apply` does."""
+        self._apply("reload", model)
+
+    def unload(self, model: str) -> None:
+        """Take a model out of service; raises as `apply` does."""
+        self._apply("unload", model)
+
+    def listen(self) -> None:
+        """Nobody else asks for changes."""
+
+    def loaded(self) -> None:
+        """Nobody else is told."""

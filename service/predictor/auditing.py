@@ -31,18 +31,29 @@ class AuditFigures:
     lower_bound: float
     promised: float | None
 
+    @property
+    def refuted(self) -> bool:
+        """Whether labels show that more rows are wrong than was promised."""
+        return self.promised is not None and self.lower_bound > self.promised
+
 
 def audit_figures(served: Iterable[ServedModel], audits: Iterable[Audit]) -> Iterator[AuditFigures]:
-    """Give the figures of each classifier that promises something, or of which rows were audited.
+    """Give the figures of each version that promises something, or of which rows were audited.
 
-    In regression a promise is about a tolerance, and a label is held against the answered interval: audits
-    say nothing of it.
+    Which values are wrong, the tolerance of a promise says: without one, nothing is told of regression.
     """
     counted = {audit.policy_id: audit for audit in audits}
     for model in served:
         audit = counted.get(model.policy.id)
-        if model.manifest.task == "classification" and (audit or model.policy.guarantee):
+        if _knows_wrong(model) and (audit or model.policy.guarantee):
             yield _figures(model, audit or Audit(model.policy.id, 0, 0))
+
+
+def _knows_wrong(model: ServedModel) -> bool:
+    """Tell whether labels were held against what a promise would be about."""
+    guarantee = model.policy.guarantee
+    tolerance = guarantee.tolerance if guarantee else None
+    return model.manifest.task == "classification" or tolerance is not None
 
 
 def _figures(model: ServedModel, audit: Audit) -> AuditFigures:

@@ -45,6 +45,11 @@ class Certificate:
         return None if self.calibration is None else self.calibration.conformal
 
     @property
+    def tolerance(self) -> float | None:
+        """How far off a value of a row may be that is not wrong; None where nobody has said."""
+        return None if self.calibration is None else self.calibration.promise.tolerance
+
+    @property
     def temperature(self) -> float:
         """What the logits of samples are divided by."""
         return 1.0 if self.calibration is None else self.calibration.temperature
@@ -131,7 +136,7 @@ def _policy(configured: Policy, calibration: Calibration) -> Policy:
     if found.threshold is None:
         why = nothing_certified(calibration)
         return Policy(threshold=_BELOW_EVERY_SCORE, uncertified=(why,), flags_every_row=why, **own)
-    guarantee = Guarantee(promise.contract, promise.target_error, promise.confidence)
+    guarantee = Guarantee(promise.contract, promise.target_error, promise.confidence, promise.tolerance)
     return Policy(threshold=found.threshold, guarantee=guarantee, **own)
 
 

@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 from service.certification.monitoring import stability_index
 from service.repository.calibration import ScoreHistogram
 
-ROWS = 500  # after which the index is computed anew, over the last twice as many
+ROWS = 500
+"""After so many the index is computed anew, over the last twice as many; the first is over these alone."""
 
 
 class ScoreDrift:

@@ -1,6 +1,7 @@
 """Work on the device: what rows of different requests run together, and how."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, cast
@@ -12,6 +13,8 @@ from service.predictor.served_model import ServedModel
 from service.predictor.together import Asked, Draw, joined
 from service.scheduling.lots import Lot, Part
 from service.telemetry.metrics import Telemetry
+from service.tracing.trace import Trace, Turn, current_trace
+from service.tracing.turns import batch
 
 Shapes = tuple[tuple[int, ...], ...]
 Result = ClassPrediction | ValuePrediction | Sampled
@@ -41,10 +44,12 @@ class Content:
     Args:
         group: of them.
         draw: which samples; None where none are drawn.
+        trace: of its request, if that is traced.
     """
 
     group: Group
     draw: Draw | None = None
+    trace: Trace | None = None
 
 
 def prediction_lots(model: ServedModel, rows: Rows) -> list[Lot]:
@@ -65,9 +70,9 @@ def sampling_lots(model: ServedModel, rows: Rows, seed: int, draw: Draw) -> list
 def _lots(
     model: ServedModel, mode: str, rows: Rows, seed: int | None = None, draw: Draw | None = None
 ) -> list[Lot]:
-    cost = draw.rounds.maximum if draw else 1
+    cost, trace = draw.rounds.maximum if draw else 1, current_trace()
     return [
-        Lot(Lane(model, mode, group.shapes, seed), Content(group, draw), len(group), cost)
+        Lot(Lane(model, mode, group.shapes, seed), Content(group, draw, trace), len(group), cost)
         for group in rows.groups
     ]
 
@@ -92,13 +97,28 @@ class LaneRunner:
         start = perf_counter()
         groups = [part.lot.content.group.part(part.start, part.stop) for part in parts]
         try:
-            results = _run(lane, parts, groups)
+            with _traced(lane, parts, groups) as turns:
+                results = _run(lane, parts, groups)
+                _tell_samples(turns, results)
         except ModelError as cause:
             raise cause.renumbered(groups[0].numbers) if len(parts) == 1 else cause from cause
         self._telemetry.ran_together(
             *lane.model.identity.key, lane.mode, sum(map(len, groups)), perf_counter() - start
         )
         return results
+
+
+def _traced(
+    lane: Lane, parts: Sequence[Part], groups: Sequence[Group]
+) -> AbstractContextManager[Sequence[Turn | None]]:
+    name = "predict" if lane.mode == DETERMINISTIC else "sample"
+    return batch(name, [part.lot.content.trace for part in parts], [len(group) for group in groups])
+
+
+def _tell_samples(turns: Sequence[Turn | None], results: Sequence[Result]) -> None:
+    for turn, result in zip(turns, results, strict=False):  # no turns where nobody traces
+        if turn is not None and isinstance(result, Sampled):
+            turn.facts["samples"] = int(result.measures.samples.sum())
 
 
 def _run(lane: Lane, parts: Sequence[Part], groups: Sequence[Group]) -> Sequence[Result]:

@@ -1,7 +1,6 @@
 """The spine: how a request becomes an answer, top to bottom."""
 
 import asyncio
-import secrets
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -9,7 +8,6 @@ from typing import Any
 from service.errors import (
     DeadlineExceeded,
     InvalidInput,
-    NoDropout,
     Overloaded,
     TooLarge,
     Unavailable,
@@ -27,20 +25,18 @@ from service.predictor.answers import (
     UncertaintyQuestion,
 )
 from service.predictor.catalogue import Catalogue
+from service.predictor.drawing import decide
 from service.predictor.given_tensors import GivenTensor
 from service.predictor.lanes import exact_lots, prediction_lots, sampling_lots
 from service.predictor.reviewing import Reviewing
 from service.predictor.rows import Rows
 from service.predictor.served_model import ServedModel
-from service.predictor.together import Draw
 from service.scheduling.lots import Lot
 from service.scheduling.scheduler import Scheduler
 from service.telemetry.metrics import Telemetry
+from service.tracing.trace import note, span
+from service.tracing.turns import scheduled
 from service.uncertainty.sequential import Rounds
-
-MIN_SAMPLES = 2  # a variance takes two
-_EXACT_BITS = 53  # of an integer that every client's JSON brings back as it was told
-MIN_ERROR, MAX_ERROR = 1e-6, 0.25  # of a settled flag
 
 
 class Predictor:
@@ -83,7 +79,7 @@ class Predictor:
             model: that answers, where it has been found already; a reload must not come between.
         """
         model = model or self._catalogue.find(question.model, question.version)
-        rows = await self._rows(model, question.inputs)
+        rows = await self._rows(model, DETERMINISTIC, question.inputs)
         lots = prediction_lots(model, rows)
         results = await self._run(model, DETERMINISTIC, rows, lots, question.timeout_seconds)
         return PredictionAnswer(model.identity, rows.in_order(results))
@@ -93,71 +89,62 @@ class Predictor:
     ) -> UncertaintyAnswer:
         """Answer with many thinned networks; `model` as of `predict`."""
         model = model or self._catalogue.find(question.model, question.version)
-        rows = await self._rows(model, question.inputs)
-        policy = model.policy if question.threshold is None else model.policy.overridden(question.threshold)
-        seed = _seed(question, model.manifest.sampling.seed)
-        draw = self._draw(question, model, len(rows), policy.threshold)
-        rounds = draw.rounds if isinstance(draw, Draw) else draw
-        departures = model.certificate.departures(rounds, seed)
-        policy = policy.uncertified_by(departures)
+        rows = await self._rows(model, MC_DROPOUT, question.inputs)
+        decision = decide(question, model)
+        policy, seed, draw = decision.policy, decision.seed, decision.draw
+        self._check_kept(question, model, len(rows), decision.rounds)
         lots = exact_lots(model, rows) if draw == EXACT else sampling_lots(model, rows, seed, draw)
         if question.whole:  # in one job: admitted or refused together, by one deadline
             lots += prediction_lots(model, rows)
         results = await self._run(model, MC_DROPOUT, rows, lots, question.timeout_seconds)
         sampled = rows.in_order([one for one in results if isinstance(one, Sampled)])
         whole = [one for one in results if not isinstance(one, Sampled)]
-        flags = policy.decide(sampled.scores.tolist())
-        self._count(model, policy, sampled, flags)
+        with span("flag", measure=policy.measure):
+            flags = policy.decide(sampled.scores.tolist())
+            self._count(model, policy, sampled, flags)
         answer = UncertaintyAnswer(
             identity=model.identity,
             seed=seed,
-            rounds=rounds,
+            rounds=decision.rounds,
             policy=policy,
             flags=flags,
             sampled=sampled,
             whole=rows.in_order(whole) if whole else None,
-            conformal=None if departures else model.certificate.conformal,
+            conformal=decision.conformal,
         )
         return await self._reviewing.entered(question, model, rows, answer)
 
-    async def _rows(self, model: ServedModel, inputs: bytes | Sequence[GivenTensor]) -> Rows:
+    async def _rows(self, model: ServedModel, mode: str, inputs: bytes | Sequence[GivenTensor]) -> Rows:
         """Read rows against what the model takes; meanwhile the loop is free where that takes long."""
-        if not model.inputs.takes_long(inputs):
-            return model.inputs.read(inputs)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._reading, model.inputs.read, inputs)
+        name, version = model.identity.key
+        note(model=name, version=version, mode=mode)
+        if model.inputs.takes_long(inputs):
+            loop = asyncio.get_running_loop()
+            rows = await loop.run_in_executor(self._reading, model.inputs.read, inputs)
+        else:
+            rows = model.inputs.read(inputs)
+        note(rows=len(rows))
+        return rows
 
-    def _draw(
-        self, question: UncertaintyQuestion, model: ServedModel, rows: int, threshold: float
-    ) -> Draw | Exact:
-        """Decide which samples to run, or refuse."""
-        sampling = model.manifest.sampling
-        if not model.engine.report.can_sample:
-            raise NoDropout(f"model {question.model} has no dropout to sample; ask it to predict instead")
-        samples = model.default_samples if question.samples is None else question.samples
-        if samples == EXACT:
-            _check_exact(question, model)
-            return EXACT
-        rounds = _rounds(samples)
-        _check_rounds(rounds, sampling.max_samples)
+    def _check_kept(
+        self, question: UncertaintyQuestion, model: ServedModel, rows: int, rounds: Rounds | Exact
+    ) -> None:
+        """Refuse more raw samples than are kept."""
+        if rounds == EXACT or not (question.include_samples or question.include_quantiles):
+            return
         values = rows * rounds.maximum * model.shown_width
-        if (question.include_samples or question.include_quantiles) and values > self._max_sample_values:
+        if values > self._max_sample_values:
             raise InvalidInput(
                 f"include: {rows} rows of {rounds.maximum} samples make {values} numbers, more than the "
                 f"{self._max_sample_values} allowed; ask for fewer rows or samples"
             )
-        return Draw(
-            rounds,
-            threshold,
-            outputs=question.include_samples,
-            quantiles=question.include_quantiles,
-        )
 
     async def _run(
         self, model: ServedModel, mode: str, rows: Rows, lots: Sequence[Lot], timeout_seconds: float | None
     ) -> Sequence[Any]:
         try:
-            done = await self._scheduler.run(lots, timeout_seconds)
+            with scheduled():
+                done = await self._scheduler.run(lots, timeout_seconds)
         except (TooLarge, Overloaded, DeadlineExceeded, Unavailable) as refusal:
             self._telemetry.rejected(refusal.code)
             raise
@@ -165,55 +152,12 @@ class Predictor:
         return done.results
 
     def _count(self, model: ServedModel, policy: Policy, sampled: Sampled, flags: Sequence[Flag]) -> None:
-        self._telemetry.sampled(*model.identity.key, int(sampled.measures.samples.sum()))
+        drawn = int(sampled.measures.samples.sum())
+        self._telemetry.sampled(*model.identity.key, drawn)
+        note(samples=drawn, flagged=sum(flag.low_confidence for flag in flags))
         for flag in flags:
             self._telemetry.decided(*model.identity.key, flag.score, [reason.code for reason in flag.reasons])
         if model.drift is not None and policy.certified:
             drift = model.drift.add(sampled.scores)
             if drift is not None:
-                self._telemetry.drifted(*model.identity.key, drift)
-
-
-def _check_exact(question: UncertaintyQuestion, model: ServedModel) -> None:
-    """Refuse what has no closed form.
-
-    Raises:
-        InvalidInput: the text says what to ask instead.
-    """
-    if model.inexact:
-        raise InvalidInput(f'samples "exact": model {question.model} {model.inexact}; ask for a number')
-    if question.include_samples or question.include_quantiles:
-        raise InvalidInput('include: samples "exact" draws none; ask for a number of samples')
-
-
-def _check_rounds(rounds: Rounds, max_samples: int) -> None:
-    """Refuse what cannot be sampled.
-
-    Raises:
-        InvalidInput: the text names the field, its limits and its value.
-    """
-    fixed = rounds.minimum == rounds.maximum
-    first, last = ("samples", "samples") if fixed else ("samples.min", "samples.max")
-    if not MIN_SAMPLES <= rounds.maximum <= max_samples:
-        raise InvalidInput(f"{last} must be from {MIN_SAMPLES} to {max_samples}, and is {rounds.maximum}")
-    if not MIN_SAMPLES <= rounds.minimum <= rounds.maximum:
-        raise InvalidInput(
-            f"{first} must be from {MIN_SAMPLES} to {last}, {rounds.maximum}, and is {rounds.minimum}"
-        )
-    if not MIN_ERROR <= rounds.error <= MAX_ERROR:
-        raise InvalidInput(
-            f"samples.error must be from {MIN_ERROR:g} to {MAX_ERROR}, and is {rounds.error:g}"
-        )
-
-
-def _rounds(samples: int | Rounds) -> Rounds:
-    return samples if isinstance(samples, Rounds) else Rounds(samples, samples)
-
-
-def _seed(question: UncertaintyQuestion, default: int) -> int:
-    if question.seed == "fresh":
-        return secrets.randbits(_EXACT_BITS)
-    seed = default if question.seed is None else question.seed
-    if not 0 <= seed < 2**64:
-        raise InvalidInput(f"seed must be from 0 to 2**64 - 1, and is {seed}")
-    return seed
+                self._telemetry.reviews.drifted(*model.identity.key, drift)

@@ -6,15 +6,17 @@ from dataclasses import fields, replace
 from typing import Any
 
 from service.errors import Unavailable
-from service.predictor.answers import Measures, Reviewed, UncertaintyAnswer, UncertaintyQuestion
+from service.predictor.answers import EXACT, Exact, Measures, Reviewed, UncertaintyAnswer, UncertaintyQuestion
+from service.predictor.intervals import intervals
 from service.predictor.row_inputs import RowInputs
 from service.predictor.rows import Rows
 from service.predictor.served_model import ServedModel
 from service.review.items import Reason, Row
 from service.review.queue import ReviewQueue
-from service.telemetry.metrics import Telemetry
+from service.telemetry.reviews import ReviewTelemetry
+from service.tracing.trace import span
 from service.uncertainty.classification import ClassificationMeasures
-from service.uncertainty.regression import INTERVAL_LEVEL
+from service.uncertainty.sequential import Rounds
 
 log = logging.getLogger("unsure")
 
@@ -33,7 +35,7 @@ class Reviewing:
     def __init__(
         self,
         queue: ReviewQueue | None,
-        telemetry: Telemetry,
+        telemetry: ReviewTelemetry,
         *,
         stores_inputs: bool,
         refuses: bool,
@@ -78,7 +80,8 @@ class Reviewing:
 
     async def _enter(self, queue: ReviewQueue, rows: Sequence[Row]) -> Reviewed:
         try:
-            identifiers = await queue.enter(rows)
+            with span("review", rows=len(rows)):
+                identifiers = await queue.enter(rows)
         except Unavailable as error:
             self._miss(rows, error)
             if all(row.audit for row in rows):  # nobody waits for these
@@ -100,7 +103,7 @@ class Reviewing:
             )
         self._missed += len(rows)
         late = isinstance(error.__cause__, TimeoutError)
-        self._telemetry.review_missed("late" if late else "database", len(rows))
+        self._telemetry.missed("late" if late else "database", len(rows))
 
     def _rows(
         self,
@@ -152,27 +155,34 @@ def _row(
         threshold=policy.threshold,
         score=flag.score,
         reasons=tuple(Reason(one.code, one.message) for one in flag.reasons),
-        prediction=_prediction(measures, answer.identity.labels, number),
-        statistics=_statistics(measures, number) | {"seed": answer.seed},
+        prediction=_prediction(answer, number, model.certificate.tolerance),
+        statistics=_statistics(measures, number) | {"seed": answer.seed} | _taken(answer.rounds),
         input=given,
         input_sha256=digest,
         audit=not flag.low_confidence,
     )
 
 
-def _prediction(measures: Measures, labels: Sequence[str], number: int) -> Mapping[str, Any]:
+def _prediction(answer: UncertaintyAnswer, number: int, tolerance: float | None) -> Mapping[str, Any]:
+    measures = answer.sampled.measures
     if isinstance(measures, ClassificationMeasures):
         index = int(measures.class_index[number])
         confidence = float(measures.confidence[number])
-        return {"label": labels[index], "class_index": index, "confidence": confidence}
-    lower, upper = (bound[number].tolist() for bound in measures.interval)
+        return {"label": answer.identity.labels[index], "class_index": index, "confidence": confidence}
+    found = intervals(measures, answer.conformal)
     interval = {
-        "level": INTERVAL_LEVEL,
-        "lower": lower,
-        "upper": upper,
-        "method": measures.interval_method,
+        "level": found.level,
+        "lower": found.lower[number].tolist(),
+        "upper": found.upper[number].tolist(),
+        "method": found.method,
     }
-    return {"value": measures.mean[number].tolist(), "interval": interval}
+    wrong_beyond = {} if tolerance is None else {"tolerance": tolerance}
+    return {"value": measures.mean[number].tolist(), "interval": interval} | wrong_beyond
+
+
+def _taken(rounds: Rounds | Exact) -> dict[str, Any]:
+    """Say of adaptive sampling that the number of samples is what this row took."""
+    return {"adaptive": True} if rounds != EXACT and rounds.minimum != rounds.maximum else {}
 
 
 def _statistics(measures: Measures, number: int) -> dict[str, Any]:

@@ -16,6 +16,11 @@ Contract = Literal["selective_risk", "joint_risk"]
 Population = Literal["all", "unflagged"]
 Share = Annotated[float, Meta(gt=0, lt=1)]
 
+MOST_POINTS = 200
+"""Of a curve: a picture shows no more."""
+
+Points = Annotated[tuple[float, ...], Meta(max_length=MOST_POINTS)]
+
 
 class Setting(Struct, frozen=True, forbid_unknown_fields=True):
     """What scores depend on. A promise holds where all of it is as it was.
@@ -106,6 +111,34 @@ class ScoreHistogram(Struct, frozen=True, forbid_unknown_fields=True):
     counts: tuple[int, ...]
 
 
+class Curve(Struct, frozen=True, forbid_unknown_fields=True):
+    """Points of a picture, from left to right: `up[i]` stands over `across[i]`."""
+
+    across: Points
+    up: Points
+
+    def __post_init__(self) -> None:
+        """Refuse what is no curve."""
+        if len(self.across) != len(self.up):
+            raise ValueError(f"a curve has {len(self.across)} points across, and {len(self.up)} upwards")
+
+
+class Curves(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the pictures of a calibration are drawn of.
+
+    Args:
+        risk_coverage: over the share of the rows that certify which is not flagged, the share of these that
+            is wrong; of joint_risk, the share of all that is wrong and not flagged.
+        reliability: of all labelled rows. In classification, over the mean confidence of a bin the share of
+            its rows that is right; in regression, over a level the share of true values inside its interval.
+        reliability_rows: of each bin; null in regression.
+    """
+
+    risk_coverage: Curve
+    reliability: Curve
+    reliability_rows: Annotated[tuple[int, ...], Meta(max_length=MOST_POINTS)] | None = None
+
+
 class Calibration(Struct, frozen=True, forbid_unknown_fields=True):
     """calibration.json as a whole.
 
@@ -123,6 +156,7 @@ class Calibration(Struct, frozen=True, forbid_unknown_fields=True):
         data_sha256: of the labelled rows.
         rows_of: what they are a sample of: "all" rows, or those that the threshold before left "unflagged",
             of which shares and counts in `found` then are.
+        curves: to draw; null where an earlier version made it.
     """
 
     measure: str
@@ -137,6 +171,7 @@ class Calibration(Struct, frozen=True, forbid_unknown_fields=True):
     data_sha256: str
     temperature: Annotated[float, Meta(gt=0)] = 1.0
     rows_of: Population = "all"
+    curves: Curves | None = None
 
 
 def read_calibration(folder: Path) -> Calibration | None:

@@ -1,7 +1,6 @@
 """The queue's database: SQLite in one file, or PostgreSQL by its URL."""
 
 import logging
-import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -13,17 +12,18 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, DataError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
 from service.errors import StartError, Unavailable
+from service.review.faults import Fault, fault_of
+from service.review.sqlite_file import CONNECTIONS, IDENTITY, WRITES, FileReplaced, SqliteFile
 
 log = logging.getLogger("unsure")
 
 _LEAST_CONNECT_SECONDS = 2  # libpq takes less for 2
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATING = 7_235_013  # the number of PostgreSQL's advisory lock, by which one process migrates at a time
-_WRITES = "unsure_writes"
 _ROWS_FAULTS = (DataError, IntegrityError)
 
 # Alembic hands the connection to a migration through variables of its modules.
@@ -44,9 +44,13 @@ class Database:
     def __init__(self, url: str, patience_seconds: float = 5.0) -> None:
         self._url = _checked(url)
         self._engine = _engine(self._url, patience_seconds)
-        self._preparing = threading.Lock()
+        self._file = SqliteFile(self._engine, patience_seconds) if self.dialect == "sqlite" else None
+        self._patience_seconds = patience_seconds
+        self._preparing = threading.Condition()
+        self._transactions = 0  # that go on
         self._prepared = False
-        self._fails = False
+        # What fails, each told once, and whether writes met it.
+        self._failing: dict[Fault | None, bool] = {}
 
     @property
     def dialect(self) -> str:
@@ -56,10 +60,8 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Give a transaction that reads; raises as `writing` does."""
-        with self._told():
-            self._prepare()
-            with self._engine.begin() as connection:
-                yield connection
+        with self._told(writes=False), self._begun() as connection:
+            yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -68,57 +70,100 @@ class Database:
         Raises:
             Unavailable: the database does not do it.
         """
-        with self._told():
-            self._prepare()
-            with self._engine.execution_options(**{_WRITES: True}).begin() as connection:
+        with self._told(writes=True):
+            with self._begun(**{WRITES: True}) as connection:
                 yield connection
+                options = connection.get_execution_options()
+            if self._file is not None:
+                self._file.check(options[IDENTITY])
 
-    def check_is_there(self) -> None:
+    def check_is_there(self, option: str) -> None:
         """Refuse a file that is not there, where making an empty one would hide a wrong name.
+
+        Args:
+            option: of the command, by which it is named.
 
         Raises:
             StartError: it is not.
         """
         if self.dialect == "sqlite" and not Path(self._url.database or "").exists():
             raise StartError(
-                f"there is no review queue at {self._url.database}; name its database with --url"
+                f"there is no review queue at {self._url.database}; name its database with {option}"
             )
 
     def close(self) -> None:
         """Let go of all connections."""
         self._engine.dispose()
-
-    def _prepare(self) -> None:
-        """Make or migrate the tables, once; what fails is tried again the next time."""
-        with self._preparing:
-            if self._prepared:
-                return
-            _make_private(self._url)
-            with self._engine.execution_options(**{_WRITES: True}).begin() as connection:
-                _migrate(connection)
-            self._prepared = True
+        if self._file is not None:
+            self._file.close()
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _begun(self, **options: bool) -> Iterator[Connection]:
+        with self._preparing:
+            self._prepare()
+            whose = {} if self._file is None else {IDENTITY: self._file.opened}
+            self._transactions += 1
+        try:
+            with self._engine.execution_options(**options, **whose).begin() as connection:
+                yield connection
+        finally:
+            with self._preparing:
+                self._transactions -= 1
+                self._preparing.notify_all()
+
+    def _prepare(self) -> None:
+        """Make or migrate the tables of a database that was not asked yet; what fails is tried again."""
+        if self._file is None:
+            if not self._prepared:
+                self._migrate()
+                self._prepared = True
+        elif not self._file.is_as_opened():
+            self._reopen(self._file)
+
+    def _reopen(self, file: SqliteFile) -> None:
+        if not self._preparing.wait_for(lambda: not self._transactions, self._patience_seconds):
+            raise TimeoutError(f"{self._shown} is in use as it was before")
+        if not file.is_as_opened():  # by another thread, meanwhile
+            try:
+                self._open(file)
+            except FileReplaced:  # as where another process has just let go of it
+                self._open(file)
+
+    def _open(self, file: SqliteFile) -> None:
+        with file.opening():
+            self._migrate()
+
+    def _migrate(self) -> None:
+        with self._engine.execution_options(**{WRITES: True}).begin() as connection:
+            _migrate(connection)
+
+    @contextmanager
+    def _told(self, *, writes: bool) -> Iterator[None]:
         try:
             yield
         except (SQLAlchemyError, CommandError, sqlite3.Error, OSError) as cause:
-            self._tell(cause)
+            fault = fault_of(cause)
+            self._tell(cause, fault, writes=writes)
+            since = "" if fault is None else f", since {fault.what}"
             raise Unavailable(
-                "the review queue's database does not answer; the server's log says why"
+                f"the review queue's database does not answer{since}; the server's log says why"
             ) from cause
-        if self._fails:
-            self._fails = False
-            log.info("the review queue's database answers again")
+        if self._failing:
+            # A full disk is read as ever: only what is written shows that there is room again.
+            self._failing = {} if writes else {fault: True for fault, met in self._failing.items() if met}
+            if not self._failing:
+                log.info("the review queue's database answers again")
 
-    def _tell(self, cause: Exception) -> None:
+    def _tell(self, cause: Exception, fault: Fault | None, *, writes: bool) -> None:
         """Log what a person should know: of a database that is down, that it went down."""
         # The driver's own words: SQLAlchemy's hold the statement's values, which are a row's.
-        reason = str(getattr(cause, "orig", None) or cause).strip()
-        level = logging.DEBUG if self._fails else logging.ERROR
+        reason = " ".join(str(getattr(cause, "orig", None) or cause).split())
+        if fault is not None:
+            reason = f"{fault.what} ({reason}); {fault.way_out}"
+        level = logging.DEBUG if fault in self._failing else logging.ERROR
         log.log(level, "the review queue's database %s failed: %s", self._shown, reason)
-        # What is wrong with rows says nothing of the database.
-        self._fails = self._fails or not isinstance(cause, _ROWS_FAULTS)
+        if not isinstance(cause, _ROWS_FAULTS):  # which say nothing of the database
+            self._failing = self._failing | {fault: writes or self._failing.get(fault, False)}
 
     @property
     def _shown(self) -> str:
@@ -143,6 +188,11 @@ def _checked(url: str) -> URL:
         raise StartError(f"the review queue is kept by sqlite or postgresql, and not by {kind}")
     if kind == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise StartError("the review queue must outlive the server: name a file, as in sqlite:///reviews.db")
+    if kind == "sqlite" and str(parsed.database).startswith("file:"):
+        raise StartError(
+            "the review queue's file is named by its path, as in sqlite:///reviews.db, and not as "
+            f"{parsed.database}"
+        )
     return parsed
 
 
@@ -150,14 +200,13 @@ def _engine(url: URL, patience_seconds: float) -> Engine:
     try:
         if url.get_backend_name() != "sqlite":
             return create_engine(url, pool_pre_ping=True, connect_args=_patience(url, patience_seconds))
-        engine = create_engine(url, connect_args={"timeout": patience_seconds})
+        return create_engine(
+            url, connect_args={"timeout": patience_seconds}, pool_size=CONNECTIONS, max_overflow=0
+        )
     except (NoSuchModuleError, ModuleNotFoundError, ArgumentError) as cause:
         raise StartError(
             f"the driver {url.drivername} is not installed; for PostgreSQL: pip install 'unsure[postgresql]'"
         ) from cause
-    event.listen(engine, "connect", _set_up)
-    event.listen(engine, "begin", _begin)
-    return engine
 
 
 def _patience(url: URL, seconds: float) -> dict[str, Any]:
@@ -174,25 +223,6 @@ def _patience(url: URL, seconds: float) -> dict[str, Any]:
         "options": options,
     }
     return {name: value for name, value in given.items() if name not in url.query}
-
-
-def _set_up(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # or the driver commits before what it takes for no query
-    # What is removed is overwritten: it was a client's.
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON"):
-        connection.execute(f"PRAGMA {pragma}").close()
-
-
-def _begin(connection: Connection) -> None:
-    # A transaction that reads first and then writes is refused, not made to wait, where another has written.
-    writes = connection.get_execution_options().get(_WRITES, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-
-def _make_private(url: URL) -> None:
-    """Make SQLite's file its owner's alone: it holds what clients have sent."""
-    if url.get_backend_name() == "sqlite" and url.database:
-        os.close(os.open(url.database, os.O_CREAT | os.O_RDWR, 0o600))
 
 
 def _migrate(connection: Connection) -> None:

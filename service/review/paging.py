@@ -20,14 +20,17 @@ class Filter(msgspec.Struct, frozen=True):
     Args:
         status: where they stand.
         model: whose they are.
+        audit: whether they are audits.
     """
 
     status: Status | None = None
     model: str | None = None
+    audit: bool | None = None
 
     def conditions(self, now: float) -> list[ColumnElement[bool]]:
         """Give it in SQL."""
         found = [] if self.model is None else [ITEMS.c.model == self.model]
+        found += [] if self.audit is None else [ITEMS.c.audit.is_(self.audit)]
         return found if self.status is None else [*found, standing(self.status, now)]
 
 
@@ -53,8 +56,9 @@ def ordering(order: Order) -> tuple[ColumnElement[Any], ...]:
 
 
 def cursor(order: Order, item: Item) -> str:
-    """Name an item's place."""
-    return urlsafe_b64encode(msgspec.json.encode(_Last(order, item.row.score, item.id))).decode().rstrip("=")
+    """Name an item's place: by its score only where that is the order, since who asks may not be told it."""
+    last = _Last(order, item.row.score if order == "uncertain" else 0.0, item.id)
+    return urlsafe_b64encode(msgspec.json.encode(last)).decode().rstrip("=")
 
 
 def behind(order: Order, given: str) -> ColumnElement[bool]:

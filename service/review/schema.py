@@ -39,6 +39,9 @@ ITEMS = Table(
 )
 
 _OPEN = text("resolved IS NULL")
+OPEN_AUDITS = text("resolved IS NULL AND audit")
+"""As the index has it: a database uses it where it is asked in the same words."""
 
 Index("review_items_open_by_score", ITEMS.c.score, ITEMS.c.id, sqlite_where=_OPEN, postgresql_where=_OPEN)
+Index("review_items_open_audits", ITEMS.c.id, sqlite_where=OPEN_AUDITS, postgresql_where=OPEN_AUDITS)
 Index("review_items_by_model", ITEMS.c.model, ITEMS.c.id)

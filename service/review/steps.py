@@ -108,12 +108,18 @@ def _check_kind(item: Item, verdict: Verdict) -> None:
 
 
 def _agreed(prediction: Mapping[str, Any], verdict: Verdict) -> bool:
-    """Tell whether the model was right: by its label, or by an interval that holds every value."""
+    """Tell whether the model was right: by its label, or by all its values.
+
+    A value is right within the tolerance that a promise is about; where there is none, within its interval.
+    """
     if verdict.label is not None:
         return bool(verdict.label == prediction["label"])
+    said, tolerance = _listed(verdict.value), prediction.get("tolerance")
+    if tolerance is not None:
+        return all(abs(mean - one) <= tolerance for mean, one in zip(prediction["value"], said, strict=True))
     interval = prediction["interval"]
-    bounds = zip(interval["lower"], _listed(verdict.value), interval["upper"], strict=True)
-    return all(lower <= value <= upper for lower, value, upper in bounds)
+    bounds = zip(interval["lower"], said, interval["upper"], strict=True)
+    return all(lower <= one <= upper for lower, one, upper in bounds)
 
 
 def _listed(value: Value | None) -> list[float]:

@@ -15,7 +15,7 @@ from service.review.items import Item, Row
 from service.review.labels import Labelled, Problems
 from service.review.paging import Filter, Order, behind, cursor, ordering, standing
 from service.review.records import entering, item_of, standing_of
-from service.review.schema import ITEMS
+from service.review.schema import ITEMS, OPEN_AUDITS
 from service.review.steps import Verdict, claimed, labelled, released, resolved
 
 _INSERT: Mapping[str, Callable[[Table], Any]] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
@@ -199,6 +199,11 @@ class Store:
         query = select(ITEMS.c.policy_id, func.count(), wrong).where(*labelled).group_by(ITEMS.c.policy_id)
         with self._database.reading() as connection:
             return [Audit(*found) for found in connection.execute(query)]
+
+    def audits_wait(self) -> bool:
+        """Tell whether any audit row is not resolved yet."""
+        with self._database.reading() as connection:
+            return connection.execute(select(ITEMS.c.id).where(OPEN_AUDITS).limit(1)).first() is not None
 
     def forget(self, seconds: float, most: int) -> int:
         """Remove the oldest of the items of such an age, except what somebody holds; tells how many."""

@@ -53,6 +53,12 @@ class Job:
         return sum(lot.rows * lot.cost for lot in self.lots)
 
     @property
+    def cost_left(self) -> int:
+        """Rows times samples of the rows that have not been taken."""
+        rest = sum(lot.rows * lot.cost for lot in self.lots[self._lot :])
+        return rest - self._row * self.row_cost if self._row else rest
+
+    @property
     def row_cost(self) -> int:
         """Of one of the rows to be taken next."""
         return self.lots[self._lot].cost
@@ -156,15 +162,17 @@ class FairQueue:
     def take_late(self, now: float) -> list[Job]:
         """Take out the jobs that would end after their deadline: what they cost would be lost to others.
 
-        Only those that have less left than a batch may take, and have waited for longer than that: how long a
-        job takes was measured on batches that may have compiled code, and a wrong estimate refuses nobody.
+        Only those that have waited for longer than they have left: an estimate that is wrong must not keep
+        a job from running where it need not wait, since nothing else would ever correct it.
         """
-        late = [
-            job for job in self._jobs if job.deadline - now < min(self._batch_seconds, now - job.submitted)
-        ]
+        late = [job for job in self._jobs if self._seconds(job) > job.deadline - now < now - job.submitted]
         for job in late:
             self._jobs.remove(job)
         return late
+
+    def _seconds(self, job: Job) -> float:
+        """Estimate how long it takes to run what is left of a job, beside others."""
+        return max(self._batch_seconds, job.cost_left * self._key_seconds.get(hash(job.key), 0.0))
 
     def take(self) -> Batch:
         """Take what runs next, of at least one job."""

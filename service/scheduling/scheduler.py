@@ -56,11 +56,11 @@ class Scheduler:
     Args:
         runner: runs rows of one key together.
         limits: what is admitted.
-        watch: told how many rows wait or run, whenever that changes.
+        watch: told how many rows wait or run, and the share of the queue that is taken, when that changes.
     """
 
     def __init__(
-        self, runner: Runner, limits: Limits, watch: Callable[[int], None] = lambda _pending_rows: None
+        self, runner: Runner, limits: Limits, watch: Callable[[int, float], None] = lambda _rows, _share: None
     ) -> None:
         self._limits = limits
         self._watch = watch
@@ -79,6 +79,13 @@ class Scheduler:
     def pending_cost(self) -> int:
         """Rows times samples that are waiting or running."""
         return self._pending_cost
+
+    @property
+    def taken_share(self) -> float:
+        """How much of the queue is taken, from 0 to 1: of rows or of samples, whichever has less room."""
+        return max(
+            self._pending_rows / self._limits.pending_rows, self._pending_cost / self._limits.pending_cost
+        )
 
     @property
     def alive(self) -> bool:
@@ -141,7 +148,7 @@ class Scheduler:
         self._check("row samples", job.cost, self._pending_cost, self._limits.pending_cost)
         self._pending_rows += job.rows
         self._pending_cost += job.cost
-        self._watch(self._pending_rows)
+        self._watch(self._pending_rows, self.taken_share)
         self._worker.add(job)
 
     def _check(self, what: str, asked: int, pending: int, limit: int) -> None:
@@ -156,7 +163,7 @@ class Scheduler:
     def _release(self, job: Job) -> None:
         self._pending_rows -= job.rows
         self._pending_cost -= job.cost
-        self._watch(self._pending_rows)
+        self._watch(self._pending_rows, self.taken_share)
 
     def _deliver(self, finished: Finished) -> None:
         """Bring what is done to the event loop: one call for all that ran together."""

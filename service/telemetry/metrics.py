@@ -1,8 +1,7 @@
 """Every metric the server has."""
 
-import math
 from collections.abc import Mapping, Sequence
-from functools import cache, partial
+from functools import cache
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -15,6 +14,8 @@ from prometheus_client import (
 )
 
 from service import __version__
+from service.errors import DeadlineExceeded, Forbidden, Overloaded, TooLarge, Unauthorized, Unavailable
+from service.telemetry.reviews import ReviewTelemetry
 from service.telemetry.shared import forget_series, gathered
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -22,6 +23,8 @@ _LOAD_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096)
 _SCORES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 100.0)
 
+_REJECTING = (Unauthorized, Forbidden, Overloaded, DeadlineExceeded, TooLarge, Unavailable)
+_FLAGGING = ("score_above_threshold", "not_certified")
 _MODE = ("model", "version", "mode")
 _VERSION = ("model", "version")
 
@@ -31,6 +34,9 @@ class Telemetry:
 
     Labels are models and versions that exist, modes, status codes and codes of errors and reasons: none is
     taken from a request.
+
+    Attributes:
+        reviews: what is told of the review queue, and of promises after deployment.
     """
 
     def __init__(self) -> None:
@@ -84,6 +90,13 @@ class Telemetry:
             registry=registry,
             multiprocess_mode="livesum",
         )
+        self._queue_fill = Gauge(
+            "unsure_queue_fill_ratio",
+            "Share of the queue that is taken, of rows or of samples, whichever has less room; of several "
+            "processes that of the fullest.",
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
         self._rejected = Counter(
             "unsure_rejected_total",
             "Requests turned away for want of a key, or turned away or given up by the queue, by error code.",
@@ -123,49 +136,10 @@ class Telemetry:
             registry=registry,
             multiprocess_mode="livemin",
         )
-        self._review_items = Gauge(
-            "unsure_review_items",
-            "Items of the review queue, by where they stand; counted twice a minute.",
-            ("status",),
-            registry=registry,
-            multiprocess_mode="livemostrecent",
-        )
-        self._review_decisions = Counter(
-            "unsure_review_decisions_total",
-            "Reviews resolved by a request, by whether the model was right.",
-            ("agreed",),
-            registry=registry,
-        )
-        self._review_missed = Counter(
-            "unsure_review_missed_total",
-            "Rows that did not enter the review queue: its database failed, or was late.",
-            ("reason",),
-            registry=registry,
-        )
-        latest = partial(Gauge, labelnames=_VERSION, registry=registry, multiprocess_mode="livemostrecent")
-        self._audit_rows = latest(
-            "unsure_audit_rows",
-            "Rows that were not flagged, entered the review queue by chance, and have a label.",
-        )
-        self._audit_error = latest("unsure_audit_error", "Share of the audit rows that the model had wrong.")
-        self._audit_bound = latest(
-            "unsure_audit_error_lower_bound",
-            "More than this share of the rows that are not flagged is wrong: at all moments together, with "
-            "the promise's confidence, or 95 %.",
-        )
-        self._promised_error = latest(
-            "unsure_promised_error",
-            "Share of the rows that are not flagged which may be wrong, as the calibration promises.",
-        )
-        self._score_drift = latest(
-            "unsure_score_drift",
-            "Population stability index of the last 500 to 1000 scores against those of the calibration.",
-        )
+        self.reviews = ReviewTelemetry(registry)
         # A series that appears with its first count shows no increase.
-        for agreed in (True, False):
-            self._review_decisions.labels(str(agreed).lower())
-        for reason in ("database", "late"):
-            self._review_missed.labels(reason)
+        for kind in _REJECTING:
+            self._rejected.labels(kind.code)
         self._told: dict[str, set[str]] = {}
         self._load_seconds = Histogram(
             "unsure_model_load_duration_seconds",
@@ -189,9 +163,10 @@ class Telemetry:
         """Tell what runs."""
         self._build.labels(__version__, torch_version).set(1)
 
-    def pending(self, rows: int) -> None:
-        """Tell how many rows wait or run."""
+    def pending(self, rows: int, taken_share: float) -> None:
+        """Tell how many rows wait or run, and the share of the queue that is taken."""
         self._pending_rows.set(rows)
+        self._queue_fill.set(taken_share)
 
     def answered(self, model: str, version: str, mode: str, code: int, seconds: float) -> None:
         """Count a request and its duration."""
@@ -222,32 +197,6 @@ class Telemetry:
         for reason in reasons:
             self._low_confidence(model, version, reason).inc()
 
-    def review_items(self, counts: Mapping[str, int]) -> None:
-        """Tell how many items of the review queue stand where."""
-        for status, count in counts.items():
-            self._review_items.labels(status).set(count)
-
-    def review_decided(self, *, agreed: bool) -> None:
-        """Count a resolution."""
-        self._review_decisions.labels(str(agreed).lower()).inc()
-
-    def review_missed(self, reason: str, rows: int) -> None:
-        """Count rows that did not enter."""
-        self._review_missed.labels(reason).inc(rows)
-
-    def audited(
-        self, model: str, version: str, *, rows: int, error: float, lower_bound: float, promised: float | None
-    ) -> None:
-        """Tell what audits say of a version's present policy."""
-        self._audit_rows.labels(model, version).set(rows)
-        self._audit_error.labels(model, version).set(error)
-        self._audit_bound.labels(model, version).set(lower_bound)
-        self._promised_error.labels(model, version).set(math.nan if promised is None else promised)
-
-    def drifted(self, model: str, version: str, index: float) -> None:
-        """Tell how far a version's scores have moved from those it was calibrated with."""
-        self._score_drift.labels(model, version).set(index)
-
     def loaded(self, model: str, seconds: float) -> None:
         """Count a load of a version."""
         self._load_seconds.labels(model).observe(seconds)
@@ -258,10 +207,15 @@ class Telemetry:
 
     def versions(self, model: str, ready: Mapping[str, bool]) -> None:
         """Tell which versions a model has, and whether each answers; others are forgotten."""
+        self._load_failures.labels(model)
         for version, answers in ready.items():
             self._model_ready.labels(model, version).set(answers)
+            for reason in _FLAGGING if answers else ():
+                self._low_confidence(model, version, reason)
         for version in self._told.get(model, set()) - ready.keys():
             forget_series(self._model_ready, model, version)
+        for version in self._told.get(model, set()):
+            self.reviews.forget_drift(model, version)  # of a calibration that may be another now
         self._told[model] = set(ready)
 
     def exposition(self) -> tuple[bytes, str]:

@@ -6,8 +6,8 @@ is dead leaves its counters, so that no total ever falls, and takes its gauges a
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 
 from prometheus_client import CollectorRegistry, Gauge, Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
@@ -40,11 +40,18 @@ def gathered(own: CollectorRegistry) -> CollectorRegistry:
 
 
 def forget_series(gauge: Gauge, *labels: str) -> None:
-    """Take a series out."""
+    """Take a series out, if it is there."""
     if _are_shared():
         gauge.labels(*labels).set(_GONE)
     else:
-        gauge.remove(*labels)
+        with suppress(KeyError):
+            gauge.remove(*labels)
+
+
+def told(own: CollectorRegistry, name: str) -> Mapping[frozenset[tuple[str, str]], float]:
+    """Give the values of a metric by their labels, as all processes together tell them."""
+    metrics = (metric for metric in gathered(own).collect() if metric.name == name)
+    return {frozenset(one.labels.items()): one.value for metric in metrics for one in metric.samples}
 
 
 class _OfAll(Collector):

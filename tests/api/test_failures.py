@@ -2,6 +2,7 @@
 
 import asyncio
 import pickle
+import re
 import threading
 from typing import Any
 
@@ -461,6 +462,8 @@ def test_a_request_that_the_stop_cuts_off_is_503(
     asyncio.run(cut_off())
     assert sent[0]["status"] == 503
     assert b'"code":"unavailable"' in sent[1]["body"]
+    counted = re.findall(r'unsure_requests_total{code="(\d+)"', client.get("/metrics").text)
+    assert counted == ["503"]
 
 
 def test_the_table_of_errors_is_complete_and_unambiguous() -> None:

@@ -5,15 +5,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import networks
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from decided import decided
 from repositories import Repository
 from servers import Serve
 from starlette.testclient import TestClient
-from torch import nn
+from wires import until
 
 from models.training.data import Rows
 from models.training.entry import fingerprints
@@ -67,15 +67,6 @@ def classifier(repository: Repository) -> Repository:
     """A model that gives every class, and is mostly sure."""
     repository.add(sampling=SAMPLING, network=decided())
     return repository
-
-
-def decided() -> nn.Module:
-    torch.manual_seed(1)
-    network = networks.mlp()
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.mul_(4 if parameter.dim() > 1 else 0)
-    return network
 
 
 def asked(client: TestClient, **more: Any) -> dict[str, Any]:
@@ -237,6 +228,33 @@ def test_values_are_wrong_beyond_a_tolerance_and_get_calibrated_intervals(
     assert asked(client, samples=20)["results"][0]["interval"]["method"] == "normal_epistemic"
 
 
+def test_a_reviewer_judges_values_by_the_tolerance_of_the_promise(
+    repository: Repository, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.review.watching._SECONDS", 0.05)
+    repository.add(**REGRESSION, sampling=SAMPLING)
+    told = calibrate(repository, drawn(repository), "--tolerance", "25", "--target-error", "0.1")
+    assert told.exit_code == 0, told.output
+    client = serve(review_url=f"sqlite:///{repository.path.parent}/reviews.db", review_audit_share=1.0)
+    answer = asked(client)
+    policy, given = answer["policy"], {row["score"]: row["interval"] for row in answer["results"]}
+    assert policy["guarantee"]["tolerance"] == 25
+    audits = client.get("/v1/reviews").json()["reviews"]
+    assert {audit["score"]: audit["prediction"]["interval"] for audit in audits} == given
+    for audit, off in zip(audits, (25, 26), strict=True):  # outside of the interval, both
+        assert (audit["audit"], audit["policy_id"]) == (True, policy["id"])
+        said = [audit["prediction"]["value"][0] + off, *audit["prediction"]["value"][1:]]
+        assert audit["prediction"]["interval"]["upper"][0] < said[0]
+        for verb, more in (("claim", {}), ("resolve", {"value": said})):
+            step = client.post(f"/v1/reviews/{audit['id']}/{verb}", json={"reviewer": "ann"} | more)
+            assert step.status_code == 200, step.text
+        assert step.json()["resolution"]["agreed"] is (off == 25)
+    until(lambda: 'unsure_audit_rows{model="small",version="1"} 2.0' in client.get("/metrics").text)
+    metrics = client.get("/metrics").text
+    assert 'unsure_audit_error{model="small",version="1"} 0.5' in metrics
+    assert 'unsure_promised_error{model="small",version="1"} 0.1' in metrics
+
+
 def test_a_temperature_scales_samples_and_no_predictions(classifier: Repository, serve: Serve) -> None:
     data, client = drawn(classifier), serve()
     body = {"inputs": data["inputs"].tolist()}
@@ -263,6 +281,27 @@ def test_a_temperature_scales_samples_and_no_predictions(classifier: Repository,
 def test_rows_that_show_no_temperature_are_refused(classifier: Repository) -> None:
     told = calibrate(classifier, drawn(classifier), "--temperature")
     assert "leave out --temperature" in told.stderr
+
+
+def test_of_adaptive_sampling_a_fixed_number_is_certified(classifier: Repository, serve: Serve) -> None:
+    data = drawn(classifier)
+    assert calibrate(classifier, data, "--target-error", "0.15").exit_code == 0
+    fixed = read_calibration(classifier.path / "small" / "1")
+    classifier.add(sampling=SAMPLING | {"samples": {"min": 5, "max": 40}}, network=decided())
+    refused = calibrate(classifier, data, "--target-error", "0.15")
+    assert "certify a fixed number, such as --samples 40, for requests that ask for it" in refused.stderr
+    assert (
+        "requests to model small get 1000 at the most"
+        in calibrate(classifier, data, "--samples", "1001").stderr
+    )
+    told = calibrate(classifier, data, "--target-error", "0.15", "--samples", "10")
+    assert 'The promise is about requests with "samples": 10' in told.stdout, told.output
+    assert read_calibration(classifier.path / "small" / "1") == fixed
+    client = serve()
+    policy = asked(client)["policy"]
+    assert policy["uncertified_reasons"] == ["the calibration is of samples 10, not 5 to 40"]
+    assert asked(client, samples=10)["policy"]["certified"]
+    assert asked(client, samples={"min": 10, "max": 10})["policy"]["certified"]
 
 
 def test_joint_risk_has_no_confidence(classifier: Repository, serve: Serve) -> None:

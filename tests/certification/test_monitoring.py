@@ -1,6 +1,6 @@
 """Bounds for labels that come one by one: never wrong too often, however often one looks."""
 
-from math import sqrt
+from math import log, sqrt
 
 import numpy as np
 import pytest
@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.certification.binomial import upper_bound
-from service.certification.monitoring import evidence_above, lower_bound, refuted, stability_index
+from service.certification.monitoring import evidence_above, lower_bound, stability_index
 
 STREAMS, LABELS = 1000, 600
+ENOUGH = log(20)  # of evidence, for a confidence of 0.95
 
 
 def test_evidence_is_the_mixed_likelihood_ratio() -> None:
@@ -46,7 +47,7 @@ def test_a_promise_that_holds_is_rarely_ever_refuted() -> None:
         for rows, count in enumerate(stream.tolist(), 1):
             key = (count, rows)
             if key not in table:
-                table[key] = refuted(count, rows, 0.02, 0.95)
+                table[key] = evidence_above(count, rows, 0.02) >= ENOUGH
             if table[key]:
                 ever += 1
                 break
@@ -56,9 +57,9 @@ def test_a_promise_that_holds_is_rarely_ever_refuted() -> None:
 
 def test_a_broken_promise_is_refuted() -> None:
     """Of 10 % wrong rows where 2 % are promised, 100 labels tell."""
-    assert refuted(10, 100, 0.02, 0.95)
-    assert not refuted(2, 100, 0.02, 0.95)
-    assert not refuted(0, 5000, 0.02, 0.95)
+    assert lower_bound(10, 100, 0.95) > 0.02
+    assert lower_bound(2, 100, 0.95) < 0.02
+    assert lower_bound(0, 5000, 0.95) == 0
 
 
 @given(st.integers(0, 30), st.integers(0, 300))
@@ -69,8 +70,8 @@ def test_the_bound_is_where_the_refuting_ends(errors: int, right: int) -> None:
     bound = lower_bound(errors, rows, 0.95)
     assert 0 <= bound <= errors / rows <= upper_bound(errors, rows, 0.5) + 1e-9
     if bound > 1e-6:
-        assert refuted(errors, rows, bound * 0.99, 0.95)
-        assert not refuted(errors, rows, min(bound * 1.01, 0.999), 0.95)
+        assert evidence_above(errors, rows, bound * 0.99) >= ENOUGH
+        assert evidence_above(errors, rows, min(bound * 1.01, 0.999)) < ENOUGH
 
 
 def test_stability_by_hand() -> None:

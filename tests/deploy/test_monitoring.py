@@ -5,98 +5,38 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from prometheus_client import CollectorRegistry
+from watching_queries import (
+    ALERTING,
+    ALERTS,
+    CONFIG,
+    DASHBOARD,
+    OF_EVERY_TARGET,
+    PANELS,
+    PROMETHEUS,
+    QUERIES,
+    RULE_TESTS,
+    SHOWN,
+    VARIABLES,
+    Query,
+    panel_queries,
+)
 
-from service.errors import RequestError
+from service.errors import DeadlineExceeded, Overloaded, RequestError
+from service.flagging.policy import Policy
 from service.predictor.answers import DETERMINISTIC, MC_DROPOUT
 from service.settings import Settings
 from service.telemetry.metrics import Telemetry
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
-DASHBOARD = json.loads((DEPLOY / "grafana" / "dashboards" / "unsure.json").read_text("utf-8"))
-PROMETHEUS = DEPLOY / "prometheus"
-CONFIG, RULES, RULE_TESTS = (
-    yaml.safe_load((PROMETHEUS / f"{name}.yaml").read_text("utf-8"))
-    for name in ("prometheus", "alerts", "alerts_test")
-)
-ALERTS = [rule for group in RULES["groups"] for rule in group["rules"]]
-PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
-VARIABLES = {variable["name"]: variable for variable in DASHBOARD["templating"]["list"]}
 COLUMNS = 24
-
-_LABEL_VALUES = re.compile(r"label_values\((.+), (\w+)\)")
-
-_SELECTOR = re.compile(r"([A-Za-z_:][\w:]*)\s*\{([^}]*)\}")
-_MATCHER = re.compile(r'(\w+)\s*(?:=~|!~|!=|=)\s*"([^"]*)"')
-_CLAUSE = re.compile(r"\b(by|without|on|ignoring|group_left|group_right)\s*\(([^()]*)\)")
-_AGGREGATION = re.compile(r"\b(?:sum|min|max|avg|count|group)\s*(?:by\s*\(([^()]*)\)\s*)?(?=\()")
-_NAME = re.compile(r"(?<![\w.$:])[A-Za-z_:][\w:]*(?![\w:]|\s*\()")  # a function's is followed by "("
-_KEYWORDS = {"and", "or", "unless", "offset", "bool", "group_left", "group_right"}
-
-OF_EVERY_TARGET = {"job", "instance"}
-"""Labels that Prometheus itself adds."""
-
-
-@dataclass(frozen=True)
-class Query:
-    """One expression.
-
-    Args:
-        where: it is written.
-        expression: in PromQL; Grafana's variables may stand in strings and ranges.
-        named: labels that the text beside it, a legend or an annotation, takes from its result.
-    """
-
-    where: str
-    expression: str
-    named: frozenset[str] = frozenset()
-
-    def __str__(self) -> str:
-        return self.where
-
-    @cached_property
-    def metrics(self) -> list[str]:
-        """Name the metrics."""
-        return metrics_in(self.expression)
-
-    def matchers(self) -> Iterator[tuple[str, str, str]]:
-        """Give each label that a selector asks for, as metric, label and value."""
-        for metric, inside in _SELECTOR.findall(self.expression):
-            for label, value in _MATCHER.findall(inside):
-                yield metric, label, value
-
-    def clauses(self) -> Iterator[tuple[str, list[str], list[str]]]:
-        """Give each grouping and matching clause, as its word, its labels and the metrics it is about."""
-        for clause in _CLAUSE.finditer(self.expression):
-            groups = clause[1] in ("by", "without")
-            about = _argument(self.expression, clause.end()) if groups else self.expression
-            yield clause[1], _listed(clause[2]), metrics_in(about)
-
-    def result_labels(self, known: Mapping[str, set[str]]) -> set[str]:
-        """Give the labels that the result may have: those it is grouped by, or those of its metrics."""
-        labels: set[str] = set()
-        rest = self.expression
-        while aggregation := _AGGREGATION.search(rest):
-            labels.update(_listed(aggregation[1] or ""))
-            argument = _argument(rest, aggregation.end())
-            rest = rest[: aggregation.start()] + rest[aggregation.end() + len(argument) + len("()") :]
-        return labels.union(*(known[metric] for metric in metrics_in(rest)))
-
-
-def metrics_in(expression: str) -> list[str]:
-    """Name the metrics of an expression: the names that are no function, keyword, label or value."""
-    bare = re.sub(r'"[^"]*"', "", expression)
-    bare = re.sub(r"\{[^}]*\}|\[[^\]]*\]", "", bare)
-    bare = _CLAUSE.sub(" ", bare)
-    return [name for name in _NAME.findall(bare) if name not in _KEYWORDS]
+POLICY = Policy("digits", 1, "predictive_entropy", 0.5)
 
 
 def exposed(registry: CollectorRegistry) -> dict[str, set[str]]:
@@ -126,51 +66,6 @@ def unknown_labels(query: Query, known: Mapping[str, set[str]]) -> list[str]:
         ),
     ]
     return [f"{metric} has no label {label}" for metric, label in asked if label not in known[metric]]
-
-
-def _listed(labels: str) -> list[str]:
-    return [label.strip() for label in labels.split(",") if label.strip()]
-
-
-def _argument(expression: str, start: int) -> str:
-    """Give what stands in the parentheses that open next."""
-    opening = re.compile(r"\s*\(").match(expression, start)
-    if opening is None:
-        raise ValueError(f"write the grouping before what it groups: {expression}")
-    depth = 0
-    for place in range(opening.end() - 1, len(expression)):
-        depth += {"(": 1, ")": -1}.get(expression[place], 0)
-        if depth == 0:
-            return expression[opening.end() : place]
-    raise ValueError(f"a parenthesis is not closed: {expression}")
-
-
-def panel_queries() -> Iterator[Query]:
-    for panel in PANELS:
-        for target in panel["targets"]:
-            named = re.findall(r"{{\s*(\w+)\s*}}", target["legendFormat"])
-            yield Query(f"panel {panel['title']} {target['refId']}", target["expr"], frozenset(named))
-
-
-def template_queries() -> Iterator[Query]:
-    """Write label_values(metric, label) as a query that groups by the label."""
-    for name, variable in VARIABLES.items():
-        if variable["type"] == "query":
-            found = _LABEL_VALUES.fullmatch(variable["query"]["query"])
-            assert found, f"variable {name}: only label_values(metric, label) is understood"
-            assert variable["definition"] == variable["query"]["query"]
-            yield Query(f"variable {name}", f"group by ({found[2]}) ({found[1]})")
-
-
-def alert_queries() -> Iterator[Query]:
-    for alert in ALERTS:
-        named = re.findall(r"\$labels\.(\w+)", str(alert["annotations"]))
-        yield Query(f"alert {alert['alert']}", alert["expr"], frozenset(named))
-
-
-SHOWN = [*panel_queries(), *template_queries()]
-ALERTING = [*alert_queries()]
-QUERIES = SHOWN + ALERTING
 
 
 @pytest.fixture(scope="module")
@@ -292,14 +187,33 @@ def test_every_alert_is_seen_to_fire_and_to_stay_quiet() -> None:
     assert present == {metric for query in ALERTING for metric in query.metrics}
 
 
-def test_queue_alert_counts_on_the_limit() -> None:
-    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text("utf-8"))
-    limit = Settings().max_pending_rows
-    assert int(compose["services"]["unsure"]["environment"]["UNSURE_MAX_PENDING_ROWS"]) == limit
-    expression = next(alert["expr"] for alert in ALERTS if alert["alert"] == "UnsureQueueFilling")
-    share, counted = re.search(r"> ([\d.]+) \* (\d+)$", expression).groups()
-    assert int(counted) == limit
-    assert 0.5 <= float(share) < 1
+def test_a_panel_of_models_shows_those_that_are_chosen(known: dict[str, set[str]]) -> None:
+    unfiltered = [
+        query.where
+        for query in panel_queries()
+        for metric in query.metrics
+        if "model" in known[metric] and (metric, "model", "$model") not in query.matchers()
+    ]
+    assert unfiltered == []
+
+
+def test_what_may_be_counted_is_there_before_its_first_count() -> None:
+    """A series that appears with its first count shows no increase."""
+    telemetry = Telemetry()
+    telemetry.versions("digits", {"1": True})
+    flags = replace(POLICY, flags_every_row="too few rows").decide([1]) + POLICY.decide([1])
+    expected = {
+        ("unsure_low_confidence_total", reason.code, 0.0) for flag in flags for reason in flag.reasons
+    }
+    expected |= {("unsure_rejected_total", kind.code, 0.0) for kind in (Overloaded, DeadlineExceeded)}
+    found = {
+        (sample.name, sample.labels.get("reason"), sample.value)
+        for family in telemetry.registry.collect()
+        for sample in family.samples
+    }
+    assert len(expected) == 4
+    assert expected <= found
+    assert ("unsure_model_load_failures_total", None, 0.0) in found
 
 
 def test_latency_alert_comes_before_the_deadline() -> None:

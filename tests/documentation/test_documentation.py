@@ -1,13 +1,12 @@
 """Documentation is held to the program: what exists is documented, what is documented exists."""
 
-import importlib.util
 import re
 import subprocess
 from importlib.metadata import entry_points
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+import write_reference
 from click.testing import CliRunner
 from readme import ROOT
 
@@ -22,23 +21,14 @@ PAGES = sorted(
 )
 
 
-def _write_reference() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("write_reference", ROOT / "docs" / "write_reference.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.mark.parametrize("name", sorted(_write_reference().PAGES))
+@pytest.mark.parametrize("name", sorted(write_reference.PAGES))
 def test_the_reference_is_what_the_program_says(name: str) -> None:
     written = (ROOT / "docs" / "reference" / name).read_text("utf-8")
-    assert written == _write_reference().PAGES[name](), "run `make reference`"
+    assert written == write_reference.PAGES[name](), "run `make reference`"
 
 
 def test_no_page_of_the_reference_is_left_over() -> None:
-    assert {path.name for path in (ROOT / "docs" / "reference").iterdir()} == set(_write_reference().PAGES)
+    assert {path.name for path in (ROOT / "docs" / "reference").iterdir()} == set(write_reference.PAGES)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -101,7 +91,7 @@ def test_the_architecture_lists_the_rooms() -> None:
 
 def test_every_command_helps_with_an_example() -> None:
     names = {*main.commands, *(found.name for found in entry_points(group="unsure.commands"))}
-    assert names == {"serve", "add", "inspect", "keys", "train", "calibrate", "reviews"}
+    assert names == {"serve", "add", "inspect", "keys", "train", "calibrate", "reviews", "score"}
     for name in names:
         helped = CliRunner().invoke(main, [name, "--help"])
         assert helped.exit_code == 0

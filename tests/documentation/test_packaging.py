@@ -12,12 +12,8 @@ from readme import ROOT
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 OURS = {"service", "models"}
 BY_IMPORT = {"prometheus_client": "prometheus-client", "sklearn": "scikit-learn"}
-OF_SERVICE = (
-    "text",
-    "huggingface",
-    "parquet",
-    "ray",
-)  # extras whose packages the service imports where a model or a file asks for it
+# Extras whose packages the service imports where a model, a file or the environment asks for it.
+OF_SERVICE = ("text", "huggingface", "parquet", "otel", "ray")
 # uvicorn takes these up by itself where they are installed: a faster parser and a faster loop.
 TAKEN_UP = {"httptools", "uvloop"}
 
@@ -38,15 +34,21 @@ def names(requirements: Iterable[str]) -> set[str]:
     return {re.split(r"[^A-Za-z0-9_.-]", requirement)[0] for requirement in requirements}
 
 
+def as_imported(distributions: Iterable[str]) -> set[str]:
+    """Of OpenTelemetry's distributions all are imported by one name."""
+    return {re.sub(r"^opentelemetry-.*", "opentelemetry", name) for name in distributions}
+
+
 def test_dependencies_are_what_the_service_imports() -> None:
-    extras = names(one for name in OF_SERVICE for one in PROJECT["optional-dependencies"][name])
+    asked = (one for name in OF_SERVICE for one in PROJECT["optional-dependencies"][name])
+    extras = as_imported(names(asked))
     assert names(PROJECT["dependencies"]) | extras == imported("service") | TAKEN_UP
     assert not extras & names(PROJECT["dependencies"])
 
 
 def test_serving_numbers_does_not_wait_for_what_only_some_need() -> None:
-    some = {"pyarrow", "ray", "tokenizers", "transformers"}
-    script = f"import sys, service.server; print({some} & set(sys.modules))"
+    others = {"pyarrow", "tokenizers", "transformers", "opentelemetry", "ray"}
+    script = f"import sys, service.server; print({others} & set(sys.modules))"
     printed = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     ).stdout

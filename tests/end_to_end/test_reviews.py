@@ -89,3 +89,39 @@ def test_a_killed_server_has_kept_what_it_told(tmp_path: Path) -> None:
     entered = Counter((item.row.request_id, item.row.number) for item in items.values())
     assert set(entered.values()) == {1}
     assert len({request for request, _ in entered}) * len(ROWS) == len(entered)
+
+
+def asked(server: Process) -> tuple[list[str | None], str | None]:
+    """Ask once; gives the identifiers that are told, and why there are none."""
+    answer = server.client.post("/v1/models/small/uncertainty", json={"inputs": ROWS, "samples": 2})
+    assert answer.status_code == 200, answer.text
+    return [row["review_id"] for row in answer.json()["results"]], answer.json().get("review_error")
+
+
+def test_a_queue_that_is_deleted_or_moved_under_a_server(tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "repository")
+    repository.add(policy={"measure": "predictive_entropy", "threshold": -1})
+    folder = tmp_path / "queue"
+    folder.mkdir()
+    path = folder / "reviews.db"
+    with served(repository.path, REVIEW_URL=f"sqlite:///{path}") as server:
+        first, _ = asked(server)
+        assert everything(path).keys() == set(first)
+        path.unlink()
+        second, _ = asked(server)
+        assert everything(path).keys() == set(second)
+        folder.rename(tmp_path / "away")
+        told, reason = asked(server)
+        assert (set(told), reason) == (
+            {None},
+            "the review queue's database does not answer, since the folder of its file is not there; "
+            "the server's log says why",
+        )
+        (tmp_path / "away").rename(folder)
+        third, reason = asked(server)
+        assert reason is None
+        assert everything(path).keys() == {*second, *third}
+        log = server.log.read_text()
+    assert log.count("was deleted, moved or replaced while in use") == 1
+    assert f"No such file or directory: '{folder}'" in log
+    assert "transactional DDL" not in log

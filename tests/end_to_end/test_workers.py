@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
+from click.testing import CliRunner
 from processes import Process, served
 from repositories import Repository
+
+from service.cli import main
 
 pytestmark = pytest.mark.end_to_end
 
@@ -19,6 +23,7 @@ WORKERS = 2
 ASKED = 40  # connections: that none of them meets one of two processes is less likely than 1 in 10¹¹
 FAR = [1000.0, -1.0, 2.0, 0.0, 1.5, -0.5]
 ROW = [0.5, -1.0, 2.0, 0.0, 1.5, -0.5]
+READY = r'unsure_model_ready\{model="small",version="1"\}'
 SECONDS = 60  # for a process to start, on a machine that is busy
 
 
@@ -26,9 +31,23 @@ SECONDS = 60  # for a process to start, on a machine that is busy
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     repository = Repository(tmp_path_factory.mktemp("workers") / "repository")
     repository.add()
-    with served(repository.path, WORKERS=WORKERS) as process:
+    calibrated(repository)
+    url = f"sqlite:///{repository.path.parent}/reviews.db"
+    with served(repository.path, WORKERS=WORKERS, REVIEW_URL=url) as process:
         wait_until(lambda: len(listening(process)) == WORKERS)
         yield process
+
+
+def calibrated(repository: Repository) -> None:
+    """Add a model with a calibration."""
+    repository.add("measured", sampling={"samples": 10})
+    data = repository.path.parent / "rows.npz"
+    inputs = np.random.default_rng(0).normal(size=(60, 6)).astype(np.float32)
+    np.savez(data, inputs=inputs, targets=np.arange(60) % 3)
+    asked = ["calibrate", "measured", "--data", str(data), "--target-error", "0.99"]
+    where = ["--repository", str(repository.path), "--factories", "networks", "--plan", "vmap"]
+    told = CliRunner().invoke(main, [*asked, *where])
+    assert told.exit_code == 0, told.output
 
 
 def wait_until(true: Any) -> None:
@@ -74,14 +93,31 @@ def test_all_answer_alike_and_count_together(server: Process) -> None:
     assert total(server, "unsure_build_info") == 1
 
 
+def test_all_tell_the_same_of_scores_that_drift_until_the_model_is_loaded_anew(server: Process) -> None:
+    def drifts() -> set[float | None]:
+        url = f"http://{server.address}/v1/reviews/stats"
+        answers = [httpx.get(url, timeout=SECONDS).json()["watched"] for _ in range(ASKED // 2)]
+        return {watched["score_drift"] for answer in answers for watched in answer}
+
+    assert drifts() == {None}
+    for _ in range(WORKERS + 1):  # of as many processes one has seen a thousand rows
+        rows = {"inputs": [ROW] * 500}
+        assert ask(server, "/v1/models/measured/uncertainty", rows).status_code == 200
+    (drift,) = drifts()
+    assert drift is not None
+    assert drift > 0.25
+    assert ask(server, "/v2/repository/models/measured/load", {}).status_code == 200
+    assert drifts() == {None}
+
+
 def test_a_model_is_unloaded_and_loaded_in_all(server: Process) -> None:
-    assert total(server, "unsure_model_ready") == 1
+    assert total(server, READY) == 1
     assert ask(server, "/v2/repository/models/small/unload", {}).status_code == 200
     assert statuses(server) == {503}
-    assert total(server, "unsure_model_ready") == 0
+    assert total(server, READY) == 0
     assert load(server).status_code == 200
     assert statuses(server) == {200}
-    assert total(server, "unsure_model_ready") == 1
+    assert total(server, READY) == 1
 
 
 def test_a_load_that_fails_is_told_and_changes_nothing_anywhere(server: Process) -> None:

@@ -1,6 +1,7 @@
 """Where an item may go from where it stands."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,10 @@ from service.review.steps import Verdict, claimed, released, resolved
 
 NOW, LEASE = 100.0, 10.0
 RESOLUTION = Resolution("ann", "3", None, "", agreed=True, time=90.0)
+
+TOLERANT, STRICT = (
+    replace(VALUED, prediction=dict(VALUED.prediction) | {"tolerance": tolerance}) for tolerance in (2.0, 0.4)
+)
 
 
 def item(row: Row = CLASSIFIED, **changes: Any) -> Item:
@@ -82,9 +87,13 @@ def test_a_claim_holds_for_the_lease_and_is_renewed_by_its_reviewer() -> None:
         (CLASSIFIED, Verdict("4"), False),
         (VALUED, Verdict(value=[0.0, 3.0]), True),
         (VALUED, Verdict(value=[0.5, 3.1]), False),
+        (TOLERANT, Verdict(value=[-1.0, 4.0]), True),  # outside of the interval
+        (TOLERANT, Verdict(value=[1.0, 4.1]), False),
+        (TOLERANT, Verdict(value=[-1.1, 2.0]), False),
+        (STRICT, Verdict(value=[1.5, 2.0]), False),  # inside of it
     ],
 )
-def test_a_reviewer_agrees_by_the_label_or_within_the_interval(
+def test_a_reviewer_agrees_by_the_label_or_within_the_tolerance_or_else_the_interval(
     row: Row, verdict: Verdict, agreed: bool
 ) -> None:
     done = resolved(item(row, claim=Claim("ann", NOW + 1)), "ann", verdict, NOW)

@@ -16,9 +16,10 @@ def job(submitted: float, rows: int = 1, cost: int = 1) -> Job:
 @pytest.mark.parametrize(
     ("submitted", "rows", "late_from"),
     [
-        (0.0, 1, 9.0),  # a batch takes a second
-        (8.0, 4, 9.0),  # whatever was measured of these rows, two seconds each
-        (9.4, 1, 9.7),  # what has waited for less than it has left is tried
+        (0.0, 1, 8.0),  # a row two
+        (0.0, 3, 5.0),  # three rows six, but what has waited for less than it has left is tried:
+        (9.4, 1, 9.7),  # the estimate may be wrong
+        (8.0, 4, 9.0),
     ],
 )
 def test_a_job_is_late_when_it_would_end_too_late(submitted: float, rows: int, late_from: float) -> None:
@@ -30,3 +31,12 @@ def test_a_job_is_late_when_it_would_end_too_late(submitted: float, rows: int, l
     assert queue.take_late(late_from - 0.01) == []
     assert queue.take_late(late_from + 0.01) == [waits]
     assert len(queue) == 0
+
+
+def test_rows_that_have_run_are_not_waited_for() -> None:
+    queue = FairQueue(batch_seconds=1.0, batch_rows=8)
+    large = job(0.0, rows=6, cost=5)
+    queue.add(large)
+    assert large.cost_left == 30
+    large.take(4)
+    assert large.cost_left == 10

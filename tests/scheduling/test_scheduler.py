@@ -83,6 +83,21 @@ def test_lots_are_run_and_timed() -> None:
     run(test)
 
 
+def test_the_share_of_the_queue_is_that_of_what_has_less_room() -> None:
+    """Rows take 0.3 of theirs and samples 0.6; then it is empty again."""
+
+    async def test() -> None:
+        told: list[tuple[int, float]] = []
+        scheduler = Scheduler(Device(), LIMITS, lambda rows, share: told.append((rows, share)))
+        await scheduler.run([lot("a", 3, cost=20)])
+        assert told == [(3, 0.6), (0, 0.0)]
+        await scheduler.run([lot("a", 3, cost=1)])
+        assert told[2:] == [(3, 0.3), (0, 0.0)]
+        await scheduler.drain()
+
+    run(test)
+
+
 def test_waiting_requests_of_one_key_run_together() -> None:
     async def test() -> None:
         device = Device()

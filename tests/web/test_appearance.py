@@ -6,61 +6,13 @@ from typing import Any
 import httpx
 import pytest
 from browsers import Open, Tab
+from looks import CUT_OFF, NAMELESS, PALE, assert_looks_well
 from repositories import Repository
 
 from service.access.issue import issue
 
 FLAG_ALL = {"measure": "predictive_entropy", "threshold": -1}
 LONG = "a-name-that-is-as-long-as-names-of-models-are-that-somebody-else-has-chosen.v2"
-
-LOOKS = [(width, scheme) for width in (380, 1440) for scheme in ("light", "dark")]
-
-PALE = """
-const channel = (value) => (value /= 255) <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
-const brightness = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
-const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
-const ground = (node) => {
-  for (let one = node; one; one = one.parentElement) {
-    const found = numbers(getComputedStyle(one).backgroundColor);
-    if (found[3] === undefined || found[3] === 1) return found;
-  }
-  return [255, 255, 255];
-};
-const words = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-const pale = [];
-while (words.nextNode()) {
-  const node = words.currentNode.parentElement;
-  if (!words.currentNode.data.trim() || !node.checkVisibility({ opacityProperty: true })) continue;
-  if (node.closest('.unseen, .skip, option, noscript, button:disabled')) continue;
-  const [one, other] = [numbers(getComputedStyle(node).color), ground(node)].map(brightness);
-  const contrast = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
-  if (contrast < 4.5) pale.push(`${words.currentNode.data.trim()}: ${contrast.toFixed(2)}`);
-}
-return pale;
-"""
-
-CUT_OFF = """
-const wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
-const out = [...document.querySelectorAll('main *, header *')].filter((node) => {
-  if (node.closest('.scroll, .items ol, .unseen, pre, datalist') || !node.checkVisibility()) return false;
-  const box = node.getBoundingClientRect();
-  return box.width > 0 && (box.left < -1 || box.right > document.documentElement.clientWidth + 1);
-});
-return (wide > 0 ? [`page: ${wide}`] : []).concat(out.map((node) => node.outerHTML.slice(0, 80)));
-"""
-
-NAMELESS = """
-const named = (node) => (node.getAttribute('aria-label') ?? node.innerText ?? '').trim()
-  || [...(node.labels ?? [])].some((label) => label.innerText.trim());
-const kinds = 'input, select, textarea, button, a, [role=region], [role=img]';
-const fields = [...document.querySelectorAll(kinds)].filter((node) => node.checkVisibility() && !named(node));
-const identifiers = [...document.querySelectorAll('[id]')].map((node) => node.id);
-const twice = identifiers.filter((one, place) => identifiers.indexOf(one) !== place);
-const headings = [...document.querySelectorAll('h1, h2, h3, h4')].map((node) => Number(node.tagName[1]));
-const jumps = headings.filter((level, place) => level > (headings[place - 1] ?? 0) + 1);
-const early = jumps.map((level) => `h${level} comes too early`);
-return fields.map((node) => node.outerHTML.slice(0, 80)).concat(twice, early);
-"""
 
 
 def filled(repository: Repository) -> None:
@@ -94,13 +46,6 @@ def views(tab: Tab) -> dict[str, Callable[[], None]]:
         "no model": "#/models/none",
     }
     return {name: lambda where=where: tab.open(where) for name, where in addresses.items()}  # type: ignore[misc]
-
-
-def assert_looks_well(tab: Tab, name: str) -> None:
-    for width, scheme in LOOKS:
-        tab.looked_at(width, scheme)
-        for check in (CUT_OFF, PALE, NAMELESS):
-            assert tab.run(check) == [], (name, width, scheme)
 
 
 def test_every_view_looks_well(repository: Repository, open_page: Open) -> None:

@@ -172,6 +172,11 @@ def test_markup_from_outside_stays_text(repository: Repository, open_page: Open)
     assert tab.text("main blockquote") == MARKUP
     tab.open(f"#/reviews/{told}")
     assert tab.text("main blockquote") == TEXT
+    ask(tab, f"{told}/claim", {"reviewer": MARKUP})
+    tab.run("sessionStorage.setItem('unsure.reviewer', arguments[0])", MARKUP)
+    for where in (f"#/reviews/{told}", f"#/reviews?audit={MARKUP}&order={MARKUP}&status={MARKUP}"):
+        tab.open(where)
+        assert tab.run("return document.querySelectorAll('main img, main script, main b').length") == 0
     tab.open(f"#/models/{MARKUP.replace('/', '%2F')}")
     assert MARKUP[:30] in tab.text()
     assert tab.run("return document.title") != "run"
@@ -287,8 +292,9 @@ def test_a_calibration_is_told_in_words_and_drawn(
     assert "Of the rows that are not flagged, at most 30\u00a0% are wrong" in tab.text()
     assert f"On {shown['rows']} labelled rows {percent(shown['flagged_share'])} were flagged" in tab.text()
     assert len(tab.texts(".curve path")) == 2
+    assert_drawn(tab, shown)
     counts = [str(count) for count in shown["histogram"]["counts"]]
-    tab.find("details summary").click()
+    tab.find(".curve ~ details summary").click()
     assert tab.texts("[aria-label='Scores of the rows'] td:nth-child(2)") == counts
     assert len(tab.texts("[aria-label=Measures] tbody tr")) == len(shown["scores"]) > 1
     assert CliRunner().invoke(main, [*asked, "0.001"]).exit_code == 0
@@ -299,6 +305,34 @@ def test_a_calibration_is_told_in_words_and_drawn(
     tab.open("#/models/unmeasured")
     assert "This version is not calibrated" in tab.text()
     assert "not certified" in tab.text()
+
+
+def assert_drawn(tab: Tab, shown: dict[str, Any]) -> None:
+    """Risk and coverage as a line with the chosen point on it, reliability as dots; also in words."""
+    points = "return document.querySelector(arguments[0]).getAttribute('points').split(' ').length"
+    curve, bins = shown["curves"]["risk_coverage"], shown["curves"]["reliability_rows"]
+    assert tab.run(points, ".chart .found") == len(curve["across"]) <= 200
+    assert len(tab.texts(".chart .bin")) == len(bins)
+    coverage, risk = shown["accepted"] / shown["rows"], shown["errors"] / shown["accepted"]
+    told = tab.run("return document.querySelector('.chart .chosen title').textContent")
+    assert told == f"{percent(coverage)} not flagged, {percent(risk)} wrong"
+    where = tab.run(
+        "const box = document.querySelector('.chart .chosen'), grid = document.querySelector('.chart .grid');"
+        "const [left, right] = grid.getAttribute('d').match(/[\\d.]+/g).filter((_, place) => place !== 1);"
+        "return (box.getAttribute('cx') - left) / (right - left)"
+    )
+    assert where == pytest.approx(coverage, abs=0.001)
+    names = [chart.split(":")[0] for chart in labels(tab)]
+    assert names == ["Risk and coverage", "Reliability"]
+    assert f"with all {percent(curve['up'][-1])}" in labels(tab)[0]
+    for summary in tab.driver.find_elements("css selector", ".charts summary"):
+        summary.click()
+    assert tab.texts("[aria-label='Risk by coverage'] td")[-1] == percent(curve["up"][-1])
+    assert tab.texts("[aria-label=Reliability] td:last-child") == [str(rows) for rows in bins]
+
+
+def labels(tab: Tab) -> list[str]:
+    return list(tab.run("return [...document.querySelectorAll('.chart')].map(e => e.ariaLabel)"))
 
 
 def test_models_are_described(repository: Repository, open_page: Open) -> None:

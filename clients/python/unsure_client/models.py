@@ -22,11 +22,19 @@ class AdaptiveSamples:
 
 @dataclass(frozen=True)
 class Guarantee:
-    """What is promised of the rows that are not flagged; `confidence` is None where it holds on average."""
+    """What is promised of the rows that are not flagged.
+
+    Args:
+        contract: what kind of promise.
+        target_error: the share of rows that may be wrong.
+        confidence: of the promise; None where it holds on average.
+        tolerance: in regression a row is wrong where a value is farther off; else None.
+    """
 
     contract: str
     target_error: float
     confidence: float | None = None
+    tolerance: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 /** What was found when a threshold was certified, in words and a picture. */
 
+import { curves } from "./curves.js";
 import { described, element, svg } from "./elements.js";
 import { number, percent } from "./numbers.js";
 import { measureName } from "./policy.js";
@@ -9,7 +10,7 @@ import { table } from "./tables.js";
 export function calibration({ calibration: found, policy }) {
   if (!found) return [none(), ...doubts(policy)];
   const doubtful = found.threshold === null ? [] : doubts(policy);
-  return [outcome(found), ...doubtful, facts(found), distribution(found), ...scores(found)].filter(Boolean);
+  return [outcome(found), ...doubtful, facts(found), ...curves(found), distribution(found), ...scores(found)].filter(Boolean);
 }
 
 function none() {
@@ -26,8 +27,9 @@ function outcome(found) {
     const more = needed ? ` About ${needed} rows would be needed.` : "";
     return element("p", {}, `No threshold keeps ${percent(target)} on ${rows} rows, so that every row is flagged.${more}`);
   }
+  const seen = found.rows_of === "unflagged" ? `Of ${rows} labelled rows that the threshold before had left unflagged, ${percent(found.flagged_share)} would be flagged.` : `On ${rows} labelled rows ${percent(found.flagged_share)} were flagged.`;
   const bound = found.contract === "selective_risk" ? "At most" : "About";
-  return element("p", {}, `On ${rows} labelled rows ${percent(found.flagged_share)} were flagged. ${bound} ${percent(found.error_bound)} of the others are wrong; ${percent(target)} were allowed.`);
+  return element("p", {}, `${seen} ${bound} ${percent(found.error_bound)} of the others are wrong; ${percent(target)} were allowed.`);
 }
 
 function facts(found) {
@@ -38,6 +40,7 @@ function facts(found) {
     described("Threshold", number(found.threshold, 4)),
     described("Confidence", found.confidence === null ? "on average" : percent(found.confidence)),
     found.tolerance === null ? null : described("Wrong is farther than", number(found.tolerance)),
+    described("Made of", found.rows_of === "unflagged" ? "audits: rows that were not flagged before" : "rows of every kind"),
     described("Samples", String(found.samples)),
     described("Seed", String(found.seed)),
     found.interval_level === null ? null : described("Sets or intervals", `at ${percent(found.interval_level)}`),

@@ -1,9 +1,10 @@
-/** The live figures at the top: queue, flag rate, agreement. */
+/** The live figures at the top: queue, agreement, flag rate, audit error, drift. */
 
 import { described } from "./elements.js";
-import { percent } from "./numbers.js";
+import { number, percent } from "./numbers.js";
 import { ask } from "./server.js";
 import { flagging, total } from "./telemetry.js";
+import { audited } from "./watched.js";
 
 const EVERY_MS = 5000;
 const NEVER_AGAIN = new Set([401, 403, 404]); // not until somebody else signs in
@@ -44,8 +45,8 @@ export class Figures {
     clearTimeout(this.#timer);
     if (!document.hidden) this.#timer = setTimeout(() => this.refresh(), EVERY_MS);
     const strange = [...this.#refused.values()].includes(401); // who has not signed in sees nothing
-    if (strange) this.#show([]);
-    else this.#show([...(stats ? queue(tallied(stats.versions)) : []), ...(models ? [rate(total(models))] : [])]);
+    if (strange) this.#show([], null);
+    else this.#show([...(stats ? queue(tallied(stats.versions)) : []), ...(models ? [rate(total(models))] : []), ...(stats ? promises(stats.watched) : [])], stats);
   }
 
   async #granted(name, question) {
@@ -58,8 +59,8 @@ export class Figures {
     }
   }
 
-  #show(figures) {
-    const text = JSON.stringify(figures);
+  #show(figures, stats) {
+    const text = JSON.stringify([figures, stats]);
     if (text === this.#shown) return;
     const first = this.#shown === "";
     this.#shown = text;
@@ -90,6 +91,17 @@ function queue(sum) {
 
 function rate({ rows, flagged }) {
   return ["Flag rate", rows === 0 ? "–" : percent(flagged / rows), `${flagged} of ${rows} rows since the server was started`];
+}
+
+/** What audits and scores say, where something is promised. */
+function promises(watched) {
+  if (!watched.length) return [];
+  const { rows, error, refuted, drift } = audited(watched);
+  const broken = refuted.length ? `; the promise is refuted of ${refuted.join(", ")}` : "";
+  return [
+    ["Audit error", rows ? `${percent(error)}${refuted.length ? ", refuted" : ""}` : "–", `Of ${rows} labelled rows that were not flagged, so many were wrong${broken}`],
+    ["Drift", drift === null ? "–" : number(drift), "How far scores have moved from those of the calibration, of the model where it is the most: above 0.25 is much"],
+  ];
 }
 
 function figure(term, value, title) {

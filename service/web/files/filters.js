@@ -3,6 +3,7 @@
 import { element } from "./elements.js";
 
 const STATUSES = { pending: "waiting", claimed: "claimed", resolved: "resolved", any: "all" };
+const AUDITS = { "": "all", true: "audits", false: "flagged rows" };
 const ORDERS = { uncertain: "least certain first", oldest: "oldest first" };
 
 /** Read what an address asks for. */
@@ -11,7 +12,8 @@ export function wanted(values) {
   return {
     status: chosen("status", STATUSES, "pending"),
     model: values.get("model") ?? "",
-    order: chosen("order", ORDERS, "uncertain"),
+    order: chosen("order", ORDERS, ""),
+    audit: chosen("audit", AUDITS, ""),
     limit: values.get("limit") === "200" ? "200" : "",
   };
 }
@@ -20,20 +22,24 @@ export function wanted(values) {
  * Make the form.
  *
  * @param asked what is asked for now.
+ * @param list what there is: in which order, and whether nothing may tell which rows are audits.
  * @param models the names of those that have items.
  * @param changed is called with what is asked for then.
  */
-export function filters(asked, models, changed) {
+export function filters(asked, list, models, changed) {
   const names = [...new Set([...models, ...(asked.model ? [asked.model] : [])])].sort();
   const byModel = { "": "all models", ...Object.fromEntries(names.map((name) => [name, name])) };
-  const field = (name, label, choices) =>
-    choice(`${name}-filter`, label, choices, asked[name], (value) => changed({ ...asked, limit: "", [name]: value }));
+  const field = (name, label, choices, chosen = asked[name]) =>
+    choice(`${name}-filter`, label, choices, chosen, (value) => changed({ ...asked, limit: "", [name]: value }));
+  const blind = list.blind && asked.status !== "resolved";
+  const audited = !blind && (asked.audit || list.reviews.some((review) => review.audit));
   return element(
     "form",
     { class: "filters", submit: (event) => event.preventDefault(), "aria-label": "Filter and order" },
     field("status", "Show", STATUSES),
     field("model", "Of", byModel),
-    field("order", "Order", ORDERS),
+    audited ? field("audit", "Rows", AUDITS) : null,
+    field("order", "Order", blind ? { oldest: ORDERS.oldest } : ORDERS, list.order),
   );
 }
 

@@ -18,6 +18,7 @@ import { why } from "./why.js";
 export function itemPane({ review, model }, page) {
   const decision = verdict(review, model, page);
   const labels = model?.output.labels ?? [];
+  const found = review.statistics === null ? [] : review.task === "classification" ? probabilities(review, labels) : values(review);
   const node = element(
     "article",
     { "data-review": review.id },
@@ -28,7 +29,7 @@ export function itemPane({ review, model }, page) {
       "div",
       { class: "sides" },
       element("section", {}, element("h3", {}, "Input"), ...drawn(review.input, model?.inputs ?? [])),
-      element("section", {}, ...(review.task === "classification" ? probabilities(review, labels) : values(review))),
+      found.length ? element("section", {}, ...found) : null,
     ),
     decision.node,
     details(review),
@@ -38,7 +39,7 @@ export function itemPane({ review, model }, page) {
 
 function details(review) {
   const { statistics, policy_id: policy, request_id: request, row, id, input_sha256: hash } = review;
-  const numbers = Object.entries(statistics).filter(([, value]) => typeof value === "number");
+  const numbers = Object.entries(statistics ?? {}).filter(([, value]) => typeof value === "number");
   return element(
     "details",
     {},
@@ -49,7 +50,7 @@ function details(review) {
       described("Review", element("code", {}, id)),
       described("Request", element("code", {}, request), `, row ${row}`),
       described("Policy", element("code", {}, policy)),
-      described("Input's SHA-256", element("code", { title: hash }, hash.slice(0, 16))),
+      hash === null ? null : described("Input's SHA-256", element("code", { title: hash }, hash.slice(0, 16))),
       numbers.map(([name, value]) => described(name.replaceAll("_", " "), name === "seed" ? String(value) : number(value, 4))),
     ),
   );

@@ -31,13 +31,13 @@ function link(review, current, href) {
     { href, "data-id": review.id, "aria-current": current ? "true" : null },
     element("span", { class: "line" }, element("strong", {}, answered(review)), statusBadge(review.status)),
     element("span", { class: "line quiet small" }, element("span", {}, review.model), element("span", {}, ago(review.created_at))),
-    element("span", { class: "quiet small" }, `${measureName(review.measure)} ${number(review.score)}`),
+    review.score === null ? null : element("span", { class: "quiet small" }, `${review.audit ? "audit, " : ""}${measureName(review.measure)} ${number(review.score)}`),
   );
 }
 
 /** Say in short what the model answered. */
 export function answered({ prediction }) {
-  if ("label" in prediction) return `${prediction.label} (${percent(prediction.confidence)})`;
+  if ("label" in prediction) return "confidence" in prediction ? `${prediction.label} (${percent(prediction.confidence)})` : prediction.label;
   return prediction.value.map((value) => number(value)).join(", ");
 }
 

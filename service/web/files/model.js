@@ -10,11 +10,12 @@ import { number } from "./numbers.js";
 import { address } from "./router.js";
 import { ask, path } from "./server.js";
 import { table } from "./tables.js";
+import { watchedVersion } from "./watched.js";
 
 /** Make the view. */
 export async function model([name], _values, signal) {
   const where = path("v1", "models", name);
-  const [found, report] = await Promise.all([ask(where, { signal }), ask(`${where}/dropout`, { signal })]);
+  const [found, report, live] = await Promise.all([ask(where, { signal }), ask(`${where}/dropout`, { signal }), promise(name, signal)]);
   return {
     title: found.name,
     room: "models",
@@ -23,12 +24,34 @@ export async function model([name], _values, signal) {
       element("h1", {}, found.name, " ", stateBadge(found.state)),
       facts(found),
       section("When a row is flagged", ...policy(found)),
+      promises(found) && live.some((one) => one.version === found.version) ? section("Whether it still holds", shown(live, found)) : null,
       section("Calibration", ...calibration(found)),
       section("What it takes and gives", inputs(found), gives(found)),
       section("Dropout report", ...dropout(report)),
       section("How samples run", ...plan(found)),
-    ],
+    ].filter(Boolean),
+    update: () => updated(found, signal),
   };
+}
+
+/** What is watched of a model; nothing for who may not see the queue, or where there is none. */
+async function promise(name, signal) {
+  const { watched } = await ask("v1/reviews/stats", { signal }).catch(() => ({ watched: [] }));
+  return watched.filter((one) => one.model === name);
+}
+
+/** Where every row is flagged, none is left to promise anything of. */
+function promises({ calibration: made }) {
+  return made === null || made.threshold !== null;
+}
+
+function shown(live, { version }) {
+  return element("div", { id: "watched" }, ...live.filter((one) => one.version === version).flatMap(watchedVersion));
+}
+
+async function updated(found, signal) {
+  const live = await promise(found.name, signal);
+  if (live.length && !signal.aborted) document.getElementById("watched")?.replaceWith(shown(live, found));
 }
 
 function facts(found) {

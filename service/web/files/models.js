@@ -7,6 +7,7 @@ import { table } from "./tables.js";
 import { address } from "./router.js";
 import { ask } from "./server.js";
 import { flagging } from "./telemetry.js";
+import { watchedCells } from "./watched.js";
 
 const STATES = {
   ready: ["good", "ready"],
@@ -34,14 +35,29 @@ async function made(signal) {
     ask("v1/models", { signal }),
     unavailable(signal),
     flagging(signal).catch(() => new Map()),
-    ask("v1/reviews/stats", { signal }).catch(() => ({ versions: [] })),
+    ask("v1/reviews/stats", { signal }).catch(() => ({ versions: [], watched: [] })),
   ]);
   return {
     title: "Models",
     room: "models",
     loading: found.some((one) => one.state === "loading"),
-    content: [element("h1", {}, "Models"), found.length ? listed(found, reasons, rows, byModel(reviews.versions)) : none()],
+    update: () => updated(signal),
+    content: [element("h1", {}, "Models"), found.length ? listed(found, reasons, rows, reviews) : none()],
   };
+}
+
+/** Bring the table up to date; who stands in it with the keyboard stays there. */
+async function updated(signal) {
+  const { content } = await made(signal).catch(() => ({ content: [] }));
+  const old = document.querySelector("main > .scroll");
+  const fresh = content[1];
+  if (old === null || !fresh?.matches(".scroll") || signal.aborted) return;
+  const held = document.activeElement?.closest("main > .scroll a")?.getAttribute("href");
+  const region = document.activeElement === old;
+  fresh.scrollLeft = old.scrollLeft;
+  old.replaceWith(fresh);
+  if (region) fresh.focus({ preventScroll: true });
+  else if (held) [...fresh.querySelectorAll("a")].find((link) => link.getAttribute("href") === held)?.focus({ preventScroll: true });
 }
 
 /** Make the badge of a model's state. */
@@ -51,13 +67,15 @@ export function stateBadge(state) {
 
 function listed(found, reasons, sampled, reviews) {
   const figure = (text) => ({ text, class: "figure" });
-  const columns = ["Model", "State", "Task", "Versions", figure("Rows sampled"), figure("Flagged"), figure("In the queue"), figure("Agreement")];
+  const columns = ["Model", "State", "Task", "Versions", figure("Rows sampled"), figure("Flagged"), figure("In the queue"), figure("Agreement"), ...(reviews.watched.length ? [figure("Audit error"), figure("Score drift")] : [])];
+  const tallies = byModel(reviews.versions);
   const rows = found.map((model) => [
     model.state === "ready" ? element("a", { href: address(["models", model.name]) }, model.name) : model.name,
     [stateBadge(model.state), ...said(reasons.get(model.name))],
     model.task ?? "–",
     model.versions.join(", ") || "–",
-    ...figures(sampled.get(model.name), reviews.get(model.name)),
+    ...figures(sampled.get(model.name), tallies.get(model.name)),
+    ...(reviews.watched.length ? watchedCells(reviews.watched.filter((one) => one.model === model.name)) : []),
   ]);
   return table("The models of this server", columns, rows);
 }

@@ -32,7 +32,7 @@ export function reviews(page) {
         element(
           "div",
           { class: `split ${id ? "one" : "many"}` },
-          element("aside", { class: "queue", "aria-label": "Queue" }, filters(asked, models(stats), (given) => page.go(address(["reviews", ...(id ? [id] : [])], given))), shown),
+          element("aside", { class: "queue", "aria-label": "Queue" }, filters(asked, list, models(stats), (given) => page.go(address(["reviews", ...(id ? [id] : [])], given))), shown),
           element("section", { class: "item", "aria-label": "Item" }, id ? back(asked) : null, pane.node),
         ),
       ],
@@ -44,8 +44,15 @@ export function reviews(page) {
   };
 }
 
+/** Ask for the list; where audits hide among others, an old address may ask for what would tell them. */
 async function listed(asked, signal) {
-  return ask(query("v1/reviews", asked), { signal });
+  try {
+    return await ask(query("v1/reviews", asked), { signal });
+  } catch (refusal) {
+    if (refusal.status !== 403 || !(asked.order || asked.audit)) throw refusal;
+    Object.assign(asked, { order: "", audit: "" });
+    return ask(query("v1/reviews", asked), { signal });
+  }
 }
 
 /** Give an item, with what its model is now; null where a key may not see models, or it is gone. */

@@ -4,10 +4,12 @@ import { element } from "./elements.js";
 import { number, percent } from "./numbers.js";
 import { measureName, measureWords } from "./policy.js";
 
+const HIDDEN = "Some rows here were flagged, and some were not: those were drawn at random, to check the model where it is sure. Which is which, and how sure the model was, shows once it is resolved, so that all are judged alike.";
 const CLOSE = 0.5; // of the whole: below, most of the uncertainty is in every sample
 
 /** Say why an item is here. */
 export function why(review, labels) {
+  if (review.audit === null) return [element("p", {}, HIDDEN)];
   const said = [trigger(review), ...(review.task === "classification" ? ofClasses(review, labels) : ofValues(review))];
   return [
     ...said.map((sentence) => element("p", {}, sentence)),

@@ -1,0 +1,1 @@
+"""Files of rows, read in parts, and the rows of a model made of their columns."""

@@ -1,0 +1,1 @@
+"""What a request did, told as spans: OpenTelemetry stays in here."""
