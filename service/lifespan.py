@@ -58,8 +58,8 @@ class Upkeep:
         if queue is None:
             yield
             return
-        opening = asyncio.create_task(_open(queue))
-        tasks = [asyncio.create_task(one) for one in self._duties(queue, loading)]
+        opening = _begun(_open(queue))
+        tasks = [_begun(one) for one in self._duties(queue, loading)]
         try:
             yield
         finally:
@@ -83,6 +83,7 @@ class Upkeep:
     def _tell_audits(self, figures: Sequence[AuditFigures]) -> None:
         for one in figures:
             self.telemetry.audited(**asdict(one))
+        self.telemetry.forget_audits(but=[(one.model, one.version) for one in figures])
 
 
 class Lifespan:
@@ -144,6 +145,19 @@ class Lifespan:
         if self._owns_process:
             keep_what_is_loaded()
         self._fellowship.loaded()
+
+
+def _begun(duty: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Begin what nobody waits for; what ends it by a fault of ours is in the log at once."""
+    task = asyncio.create_task(duty)
+    task.add_done_callback(_tell_ended)
+    return task
+
+
+def _tell_ended(duty: asyncio.Task[None]) -> None:
+    failure = None if duty.cancelled() else duty.exception()
+    if failure is not None:
+        log.error("the review queue is looked after no more as it should be", exc_info=failure)
 
 
 async def _open(queue: ReviewQueue) -> None:

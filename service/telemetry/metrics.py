@@ -43,6 +43,15 @@ class Telemetry:
         # A second series for each, that nobody asks for.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus_client left it unannotated
         self.registry = registry = CollectorRegistry()
+        self._told: dict[str, set[str]] = {}
+        self._of_requests(registry)
+        self._of_queue(registry)
+        self._of_rows(registry)
+        self._of_models(registry)
+        self.reviews = ReviewTelemetry(registry)
+        self._of_loads(registry)
+
+    def _of_requests(self, registry: CollectorRegistry) -> None:
         # What each request counts finds its series in a dictionary, without the checks of labels().
         self._requests = cache(
             Counter(
@@ -84,6 +93,8 @@ class Telemetry:
                 "unsure_batch_rows", "Rows that ran together.", _MODE, buckets=_ROWS, registry=registry
             ).labels
         )
+
+    def _of_queue(self, registry: CollectorRegistry) -> None:
         self._pending_rows = Gauge(
             "unsure_pending_rows",
             "Rows waiting or running now.",
@@ -103,6 +114,11 @@ class Telemetry:
             ("reason",),
             registry=registry,
         )
+        # A series that appears with its first count shows no increase.
+        for kind in _REJECTING:
+            self._rejected.labels(kind.code)
+
+    def _of_rows(self, registry: CollectorRegistry) -> None:
         self._rows = cache(Counter("unsure_rows_total", "Rows answered.", _MODE, registry=registry).labels)
         self._samples = cache(
             Counter(
@@ -129,6 +145,8 @@ class Telemetry:
                 registry=registry,
             ).labels
         )
+
+    def _of_models(self, registry: CollectorRegistry) -> None:
         self._model_ready = Gauge(
             "unsure_model_ready",
             "1 where a version answers, else 0; an unloaded model has none.",
@@ -136,11 +154,8 @@ class Telemetry:
             registry=registry,
             multiprocess_mode="livemin",
         )
-        self.reviews = ReviewTelemetry(registry)
-        # A series that appears with its first count shows no increase.
-        for kind in _REJECTING:
-            self._rejected.labels(kind.code)
-        self._told: dict[str, set[str]] = {}
+
+    def _of_loads(self, registry: CollectorRegistry) -> None:
         self._load_seconds = Histogram(
             "unsure_model_load_duration_seconds",
             "Loading a version, from its folder to its verified plan.",

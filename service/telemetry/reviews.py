@@ -1,7 +1,7 @@
 """The metrics of the review queue, and of what its audits and the scores say of promises."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -21,6 +21,7 @@ class ReviewTelemetry:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
+        self._audited: set[tuple[str, str]] = set()
         self._of_queue(registry)
         self._of_promises(registry)
 
@@ -88,10 +89,23 @@ class ReviewTelemetry:
         self, model: str, version: str, *, rows: int, error: float, lower_bound: float, promised: float | None
     ) -> None:
         """Tell what audits say of a version's present policy."""
+        self._audited.add((model, version))
         self._audit_rows.labels(model, version).set(rows)
         self._audit_error.labels(model, version).set(error)
         self._audit_bound.labels(model, version).set(lower_bound)
         self._promised_error.labels(model, version).set(math.nan if promised is None else promised)
+
+    def forget_audits(self, but: Collection[tuple[str, str]]) -> None:
+        """Tell no more of versions that are gone, or whose policy now neither promises nor was audited.
+
+        Args:
+            but: the versions that are told of still.
+        """
+        gauges = (self._audit_rows, self._audit_error, self._audit_bound, self._promised_error)
+        for version in self._audited.difference(but):
+            for gauge in gauges:
+                forget_series(gauge, *version)
+        self._audited.intersection_update(but)
 
     def drifted(self, model: str, version: str, index: float) -> None:
         """Tell how far a version's scores have moved from those it was calibrated with."""

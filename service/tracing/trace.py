@@ -4,7 +4,7 @@ What a span carries are names, numbers and codes of errors: never an input, and 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -125,11 +125,14 @@ def note(**facts: Fact) -> None:
 def span(name: str, **facts: Fact) -> AbstractContextManager[None]:
     """Tell when something begins and ends that is done for a request."""
     trace = _current.get()
-    return NOTHING if trace is None else _told(trace, name, facts)
+    if trace is None:
+        return NOTHING
+    return timed(lambda started, ended, error: trace.tell(name, started, ended, facts, error=error))
 
 
 @contextmanager
-def _told(trace: Trace, name: str, facts: Mapping[str, Fact]) -> Iterator[None]:
+def timed(tell: Callable[[float, float, str | None], None]) -> Iterator[None]:
+    """Tell, once it is over, when something began and ended, and the code of the error that ended it."""
     started, error = monotonic(), None
     try:
         yield
@@ -137,7 +140,7 @@ def _told(trace: Trace, name: str, facts: Mapping[str, Fact]) -> Iterator[None]:
         error = code_of(cause)
         raise
     finally:
-        trace.tell(name, started, monotonic(), facts, error=error)
+        tell(started, monotonic(), error)
 
 
 def code_of(error: BaseException) -> str:

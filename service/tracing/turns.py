@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from time import monotonic
 
-from service.tracing.trace import NOTHING, Trace, Turn, code_of, current_trace
+from service.tracing.trace import NOTHING, Trace, Turn, current_trace, timed
 
 _UNTRACED: AbstractContextManager[Sequence[Turn | None]] = nullcontext(())
 
@@ -12,29 +12,21 @@ _UNTRACED: AbstractContextManager[Sequence[Turn | None]] = nullcontext(())
 def scheduled() -> AbstractContextManager[None]:
     """Tell, once rows of the current request have run, how long they waited and which batches they ran in."""
     trace = current_trace()
-    return NOTHING if trace is None else _scheduled(trace)
+    if trace is None:
+        return NOTHING
+    return timed(lambda submitted, ended, error: _tell(trace, submitted, ended, error))
 
 
-@contextmanager
-def _scheduled(trace: Trace) -> Iterator[None]:
-    submitted, error = monotonic(), None
-    try:
-        yield
-    except BaseException as cause:
-        error = code_of(cause)
-        raise
-    finally:
-        _tell(trace, submitted, error)
-
-
-def _tell(trace: Trace, submitted: float, error: str | None) -> None:
+def _tell(trace: Trace, submitted: float, ended: float, error: str | None) -> None:
     # The thread that computes may go on for nobody; and requests that ran together must not keep each other.
-    now, turns, trace.turns = monotonic(), trace.turns, []
-    begun = turns[0].started if turns else now
+    turns, trace.turns = trace.turns, []
+    begun = turns[0].started if turns else ended
     trace.tell("queue", submitted, begun, {}, error=None if turns else error)
     for turn in turns:
         failure = turn.error if turn.ended else error
-        trace.tell(turn.name, turn.started, turn.ended or now, turn.facts, beside=turn.beside, error=failure)
+        trace.tell(
+            turn.name, turn.started, turn.ended or ended, turn.facts, beside=turn.beside, error=failure
+        )
 
 
 def batch(
@@ -64,16 +56,13 @@ def _batch(name: str, traces: Sequence[Trace | None], rows: Sequence[int]) -> It
     for trace, turn in zip(traces, turns, strict=True):
         if trace and turn:
             trace.turns.append(turn)
-    error = None
-    try:
+    with timed(lambda _started, ended, error: _end(turns, ended, error)):
         yield turns
-    except BaseException as cause:
-        error = code_of(cause)
-        raise
-    finally:
-        ended = monotonic()
-        for turn in filter(None, turns):
-            turn.error, turn.ended = error, ended
+
+
+def _end(turns: Sequence[Turn | None], ended: float, error: str | None) -> None:
+    for turn in filter(None, turns):
+        turn.error, turn.ended = error, ended
 
 
 def _others(every: Sequence[Trace], trace: Trace) -> Sequence[Trace]:
