@@ -10,7 +10,7 @@ KSERVE := kserve==0.21.0
 MARKER = $(UNSURE_REPOSITORY)/.training-demos
 
 .DEFAULT_GOAL := help
-.PHONY: help serve train-demos test check format reference docs pictures bench-engine bench-rivals bench-serving bench-adaptive reproduce schemas soak clean
+.PHONY: help serve train-demos test check format reference docs pictures bench-engine bench-rivals bench-serving bench-adaptive bench-scaling reproduce schemas soak clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -46,9 +46,9 @@ format: .venv/installed ## rewrite files in the house's style
 reference: .venv/installed ## write docs/reference from the program
 	@$(BIN)/python docs/write_reference.py
 
-# The notice that it silences tells of the theme's successor, at every build.
+# The notice that it silences tells of the theme's successor, at every build. With --quiet, no warning would count.
 docs: .venv/installed ## build the site of the documentation into site/; what is wrong in it is an error
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "site/index.html; to search in it: $(PYTHON) -m http.server --directory site 8080" >&2
 
 pictures: .venv/installed ## measure and draw the pictures of docs/concepts.md anew
@@ -65,6 +65,9 @@ bench-serving: .venv/installed $(SERVERS)/installed ## measure the server under 
 
 bench-adaptive: .venv/installed ## measure how many samples adaptive sampling takes
 	@$(BIN)/python benchmarks/adaptive.py
+
+bench-scaling: .venv/installed ## measure the server on Ray Serve, with one replica and with two
+	@$(BIN)/python benchmarks/scaling.py
 
 reproduce: .venv/installed ## published figures again; those of the UCI sets with DATA=folder
 	@if [ -n "$(DATA)" ]; then $(BIN)/python benchmarks/reproduce.py uci --data "$(DATA)"; else \

@@ -65,7 +65,18 @@ def wrk(url: str, connections: int, seconds: float, folder: Path) -> Load:
 def _counted(url: str, connections: int, seconds: float, folder: Path) -> dict[str, float]:
     script, body = folder / "wrk.lua", folder / "body.json"
     script.write_text(_SCRIPT.format(body=body))
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "-s", str(script), url]
+    command = [
+        "wrk",
+        "-t1",
+        f"-c{connections}",
+        f"-d{seconds:g}s",
+        "--latency",
+        "--timeout",
+        "30s",
+        "-s",
+        str(script),
+        url,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     counted: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return counted

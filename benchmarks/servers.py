@@ -17,8 +17,8 @@ from works import mlp  # the folder of a script is on its path
 
 HERE = Path(__file__).parent
 RIVAL = HERE / ".servers" / "bin" / "python"
-UNSURE_PORT, RIVAL_PORT = 8471, 8472
-_START_SECONDS = 120
+UNSURE_PORT, RIVAL_PORT, RAY_PORT = 8471, 8472, 8473
+_START_SECONDS = 300
 
 _MANIFEST = """
 name = "mlp"
@@ -80,6 +80,22 @@ def litserve() -> Server:
         lambda endpoint, _: [str(RIVAL), str(HERE / "litserve_server.py"), endpoint, str(RIVAL_PORT)],
         lambda endpoint: f"{base}/{endpoint}",
         f"{base}/health",
+    )
+
+
+def ray_serve(replicas: int) -> Server:
+    """Serve by unsure on Ray Serve, as `ray_server.py` says."""
+
+    def command(_endpoint: str, folder: Path) -> list[str]:
+        own = [sys.executable, str(HERE / "ray_server.py"), "--repository", str(_repository(folder))]
+        return [*own, "--port", str(RAY_PORT), "--replicas", str(replicas)]
+
+    base = f"http://127.0.0.1:{RAY_PORT}"
+    return Server(
+        f"Ray Serve, {replicas} {'replica' if replicas == 1 else 'replicas'}",
+        command,
+        lambda endpoint: f"{base}/v1/models/mlp/{endpoint}",
+        f"{base}/v2/health/ready",
     )
 
 

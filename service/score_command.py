@@ -13,6 +13,8 @@ from service.options import Finite, logged, told, with_settings
 from service.settings import Settings
 
 if TYPE_CHECKING:
+    from service.scoring.asked import Asked
+    from service.scoring.run import Engine
     from service.uncertainty.sequential import Rounds
 
 _LOADING = ("repository", "factories", "device", "plan", "precision", "log_level")
@@ -67,23 +69,44 @@ def _rounds(minimum: int, maximum: int) -> "Rounds":
 @click.option("--threshold", type=Finite(), help="As of a request: nobody has certified it.")
 @click.option("--skip-bad", is_flag=True, help="Where a row cannot be scored, write why, in a column error.")
 @click.option("--restart", is_flag=True, help="Throw away what an unfinished run to this output has done.")
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Where rows are scored: in this process, or by Ray Data, on the cluster that RAY_ADDRESS names or "
+    "else on all processors of this machine.",
+)
 @with_settings(*_LOADING)
-def score(**given: Any) -> None:
+def score(engine: str, **given: Any) -> None:
     """Score all rows of a file, as the server would.
 
     MODEL is the name of a folder of the repository. Rows are read, scored and written some at a time. A run
     that was killed goes on when the same command is given again; the output is put in its place whole.
     """
     _check_pyarrow()
-    from service.scoring.asked import Asked  # torch takes seconds to import, and --help must not wait for it
+    from service.sampling.memory import keep_freed_memory  # torch takes seconds: --help must not wait for it
+    from service.scoring.asked import Asked
     from service.scoring.run import score as scored
     from service.scoring.told import told_of
 
+    keep_freed_memory()
     settings = logged(Settings(**{name: given.pop(name) for name in _LOADING}))
     with told(), _stopped(given["output"]):
-        text, where = told_of(scored(settings, Asked(**given), _watched))
+        asked = Asked(**given)
+        text, where = told_of(scored(settings, asked, _watched, _engine(engine, settings, asked)))
     click.echo(text)
     click.echo(where, err=True)
+
+
+def _engine(name: str, settings: Settings, asked: "Asked") -> "Engine":
+    if name == "ray":
+        from service.scoring.on_ray import on_ray
+
+        return on_ray(settings, asked)
+    from service.scoring.run import here
+
+    return here
 
 
 def _check_pyarrow() -> None:

@@ -47,8 +47,8 @@ def calibrate_from_reviews(settings: Settings, wish: Wish, watch: Watch) -> Made
     _check_enough(audits)
     audits, labelled, observed = _observed(model, audits, draws, policy, wish.tolerance, watch)
     outcome = calibrated(observed, asked, policy.measure)
-    _check_certified(outcome.found, asked)
-    outcome = replace(outcome, found=_kept(outcome.found, policy.threshold))
+    certified = _certified(outcome.found, asked)
+    outcome = replace(outcome, found=_kept(outcome.found, certified, policy.threshold))
     made = calibration_of(model, replace(wish, asked=asked), draws, outcome, labelled)
     calibration = _of_unflagged(made, model)
     path = write_calibration(folder, calibration)
@@ -134,10 +134,14 @@ def _observed(
     return _observed(model, later, draws, policy, tolerance, watch)
 
 
-def _check_certified(found: Found, asked: Asked) -> None:
-    """Leave the calibration that serves, rather than flag every row and see no audit row any more."""
+def _certified(found: Found, asked: Asked) -> float:
+    """Give the threshold that is certified.
+
+    Raises:
+        CalibrationError: none is. What serves stays, rather than flag every row and see no audit row more.
+    """
     if found.threshold is not None:
-        return
+        return found.threshold
     needed = (
         "no threshold has so few errors even on these rows"
         if found.rows_needed is None
@@ -150,9 +154,9 @@ def _check_certified(found: Found, asked: Asked) -> None:
     )
 
 
-def _kept(found: Found, serving: float) -> Found:
+def _kept(found: Found, certified: float, serving: float) -> Found:
     """Take the threshold that serves where no row speaks for a stricter one, and never a looser."""
-    threshold = serving if found.accepted == found.rows else min(found.threshold or 0.0, serving)
+    threshold = serving if found.accepted == found.rows else min(certified, serving)
     return msgspec.structs.replace(found, threshold=threshold)
 
 

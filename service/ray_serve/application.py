@@ -89,7 +89,7 @@ def _serving(settings: Settings) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class _Before:
+class Before:
     """The place of the front: it serves no model itself."""
 
     elsewhere: Sequence[str]
@@ -120,7 +120,7 @@ class _Front:
         settings = self._settings
         start_logging(settings.log_level)
         prepare_process(1)
-        own = build(replace(settings, device="cpu"), _Before(tuple(self._handles)), owns_process=True)
+        own = build(replace(settings, device="cpu"), Before(tuple(self._handles)), owns_process=True)
         models = [
             RemoteModel(name, handle, settings.deadline_seconds) for name, handle in self._handles.items()
         ]

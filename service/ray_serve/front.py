@@ -17,6 +17,7 @@ from service.api.application import Lifespan, enveloped
 from service.api.exchange import REQUEST_ID_HEADER, read_body
 from service.api.operations import model_paths
 from service.api.receiving import BodyLimits
+from service.errors import DeadlineExceeded, Unavailable
 from service.ray_serve.exchange import Answered, Asked, answered_by, asked_by, header
 from service.ray_serve.remote import RemoteModel
 from service.telemetry.replicas import of_replicas
@@ -56,9 +57,9 @@ class Front:
         return Unnamed(enveloped(routes, self._bodies, cast("Lifespan", self._own.router.lifespan_context)))
 
     async def _forwarded(self, model: RemoteModel, request: Request) -> Response:
-        # A load takes as long as it takes.
-        in_time = not request.url.path.startswith("/v2/repository/")
-        return (await model.answer(await self._read(request), in_time=in_time)).response()
+        changes = request.url.path.startswith("/v2/repository/")
+        asked = await self._read(request)
+        return (await (model.change if changes else model.answer)(asked)).response()
 
     async def _listed(self, request: Request) -> Response:
         """Answer GET /v1/models with the lists of all."""
@@ -74,7 +75,10 @@ class Front:
 
     async def _ready(self, request: Request) -> Response:
         """Answer GET /v2/health/ready: with what the first that is not ready says, if one is not."""
-        own, others = await self._of_all(request)
+        try:
+            own, others = await self._of_all(request)
+        except DeadlineExceeded as cause:
+            raise Unavailable(str(cause)) from cause
         return next((one for one in (own, *others) if one.status != 200), own).response()
 
     async def _metrics(self, request: Request) -> Response:
@@ -101,7 +105,7 @@ class Front:
         own = await answered_by(self._own, asked)
         if own.status != 200:
             return own, []
-        return own, await asyncio.gather(*(model.answer(asked) for model in self._models.values()))
+        return own, await asyncio.gather(*(model.tell(asked) for model in self._models.values()))
 
     async def _read(self, request: Request) -> Asked:
         return await asked_by(request, await read_body(request, self._bodies.bytes))

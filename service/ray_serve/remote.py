@@ -11,7 +11,7 @@ from service.errors import DeadlineExceeded, Overloaded, Unavailable
 from service.ray_serve.exchange import Answered, Asked
 
 _PATIENCE_SECONDS = 2.0  # beyond a request's own deadline, which a replica sees to
-_LOOK_SECONDS = 5.0  # for what is asked of all replicas
+_LOOK_SECONDS = 5.0  # for what is asked of all models or replicas
 
 
 class RemoteModel:
@@ -28,24 +28,34 @@ class RemoteModel:
         self._handle = handle
         self._seconds = deadline_seconds + _PATIENCE_SECONDS
 
-    async def answer(self, asked: Asked, *, in_time: bool = True) -> Answered:
+    async def answer(self, asked: Asked) -> Answered:
         """Have a replica answer.
 
         Args:
             asked: the request.
-            in_time: whether the deadline holds.
 
         Raises:
             Unavailable: the replica died over it, or there is none.
             Overloaded: too many wait for one.
             DeadlineExceeded: no replica was there, or had time, until the deadline.
         """
+        return await self._answered(asked, self._seconds)
+
+    async def change(self, asked: Asked) -> Answered:
+        """Have a replica load or unload, which takes as long as it takes; raises as `answer` does."""
+        return await self._answered(asked, None)
+
+    async def tell(self, asked: Asked) -> Answered:
+        """Have a replica answer what costs nothing, and so at once; raises as `answer` does."""
+        return await self._answered(asked, _LOOK_SECONDS)
+
+    async def _answered(self, asked: Asked, seconds: float | None) -> Answered:
         try:
-            async with asyncio.timeout(self._seconds if in_time else None):
+            async with asyncio.timeout(seconds):
                 answered: Answered = await self._handle.answer.remote(asked)
         except TimeoutError as cause:
             raise DeadlineExceeded(
-                f"no replica of {self.name} has answered within {self._seconds:g} s; try later"
+                f"no replica of {self.name} has answered within {seconds:g} s; try later"
             ) from cause
         except BackPressureError as cause:
             raise Overloaded(f"too many requests wait for a replica of {self.name}", 1) from cause

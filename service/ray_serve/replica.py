@@ -24,7 +24,7 @@ from service.settings import Settings
 log = logging.getLogger("unsure")
 
 LEDGER = "ledger"
-_LOOK_SECONDS = 10.0  # between looks for changes that were made while a replica started
+_LOOK_SECONDS = 5.0  # between looks for changes that were made while a replica started
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,12 @@ def _since(known: int) -> tuple[list[str], int]:
 
 
 def _record(action: str) -> int:
-    count: int = ray.get(_ledger().record.remote(action))
+    try:
+        count: int = ray.get(_ledger().record.remote(action))
+    except (RayError, ValueError) as cause:
+        raise Unavailable(
+            f"this replica alone could {action}: the others cannot be told yet; ask again"
+        ) from cause
     return count
 
 

@@ -16,6 +16,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, DataError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
 from service.errors import StartError, Unavailable
+from service.review.faults import Fault, fault_of
 from service.review.sqlite_file import CONNECTIONS, IDENTITY, WRITES, FileReplaced, SqliteFile
 
 log = logging.getLogger("unsure")
@@ -48,7 +49,8 @@ class Database:
         self._preparing = threading.Condition()
         self._transactions = 0  # that go on
         self._prepared = False
-        self._fails = False
+        # What fails, each told once, and whether writes met it.
+        self._failing: dict[Fault | None, bool] = {}
 
     @property
     def dialect(self) -> str:
@@ -58,7 +60,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Give a transaction that reads; raises as `writing` does."""
-        with self._told(), self._begun() as connection:
+        with self._told(writes=False), self._begun() as connection:
             yield connection
 
     @contextmanager
@@ -68,7 +70,7 @@ class Database:
         Raises:
             Unavailable: the database does not do it.
         """
-        with self._told():
+        with self._told(writes=True):
             with self._begun(**{WRITES: True}) as connection:
                 yield connection
                 options = connection.get_execution_options()
@@ -136,26 +138,32 @@ class Database:
             _migrate(connection)
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _told(self, *, writes: bool) -> Iterator[None]:
         try:
             yield
         except (SQLAlchemyError, CommandError, sqlite3.Error, OSError) as cause:
-            self._tell(cause)
+            fault = fault_of(cause)
+            self._tell(cause, fault, writes=writes)
+            since = "" if fault is None else f", since {fault.what}"
             raise Unavailable(
-                "the review queue's database does not answer; the server's log says why"
+                f"the review queue's database does not answer{since}; the server's log says why"
             ) from cause
-        if self._fails:
-            self._fails = False
-            log.info("the review queue's database answers again")
+        if self._failing:
+            # A full disk is read as ever: only what is written shows that there is room again.
+            self._failing = {} if writes else {fault: True for fault, met in self._failing.items() if met}
+            if not self._failing:
+                log.info("the review queue's database answers again")
 
-    def _tell(self, cause: Exception) -> None:
+    def _tell(self, cause: Exception, fault: Fault | None, *, writes: bool) -> None:
         """Log what a person should know: of a database that is down, that it went down."""
         # The driver's own words: SQLAlchemy's hold the statement's values, which are a row's.
-        reason = str(getattr(cause, "orig", None) or cause).strip()
-        level = logging.DEBUG if self._fails else logging.ERROR
+        reason = " ".join(str(getattr(cause, "orig", None) or cause).split())
+        if fault is not None:
+            reason = f"{fault.what} ({reason}); {fault.way_out}"
+        level = logging.DEBUG if fault in self._failing else logging.ERROR
         log.log(level, "the review queue's database %s failed: %s", self._shown, reason)
-        # What is wrong with rows says nothing of the database.
-        self._fails = self._fails or not isinstance(cause, _ROWS_FAULTS)
+        if not isinstance(cause, _ROWS_FAULTS):  # which say nothing of the database
+            self._failing = self._failing | {fault: writes or self._failing.get(fault, False)}
 
     @property
     def _shown(self) -> str:

@@ -1,8 +1,8 @@
 """One run: from a file of rows to a Parquet file of answers, where an earlier run has ended."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
@@ -11,15 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet
 import torch
 
-from service import __version__, inspection
-from service.data.columns import Part
+from service import __version__
 from service.data.files import Files
-from service.data.inputs import input_columns
-from service.errors import DataError, ScoringError
+from service.errors import ScoringError
 from service.predictor.answers import EXACT
 from service.predictor.drawing import Decision
 from service.predictor.served_model import ServedModel
-from service.scoring.asked import Asked, decision, samples_in_words
+from service.scoring.asked import Asked, samples_in_words
+from service.scoring.loading import ready
 from service.scoring.scorer import ERROR, PART_ROWS, Scorer
 from service.scoring.workspace import Record, Workspace, differences
 from service.settings import Settings
@@ -29,13 +28,13 @@ ENDING = ".parquet"
 METADATA = b"unsure"
 """Under this an output says what it was made of and how."""
 
-_GROUP_BYTES, _FEWEST, _MOST = 2**25, 1024, 65_536  # of a row group
+_GROUP_BYTES, _FEWEST, _MOST = 2**24, 1024, 16_384  # of a row group, and the most of a part in memory
 
 Watch = Callable[[str, int | None, int], AbstractContextManager[Callable[[int], None]]]
 """Shows how far a step is: given its name, its rows if they are known, and those done; then more of them."""
 
-Engine = Callable[[Scorer, Iterable[Part]], Iterator[pa.Table]]
-"""Scores parts, and gives their tables in the same order."""
+Engine = Callable[[Scorer, Files, int], Iterator[pa.Table]]
+"""Scores the parts of files from a row on, and gives their tables in the same order."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +58,9 @@ class Made:
     seconds: float
 
 
-def here(scorer: Scorer, parts: Iterable[Part]) -> Iterator[pa.Table]:
+def here(scorer: Scorer, files: Files, start: int) -> Iterator[pa.Table]:
     """Score in this process."""
-    return map(scorer.score, parts)
+    return map(scorer.score, files.parts(start, PART_ROWS))
 
 
 def score(
@@ -81,11 +80,8 @@ def score(
     """
     _check_output(asked)
     files = Files(asked.input)
-    # Code compiled on the way would change a last digit at another row in each run.
-    steady = replace(settings, compile_after_seconds=0.0)
-    model = inspection.load(steady, asked.model, asked.version, keep_findings=True)
-    decided = decision(asked, model)
-    scorer = _scorer(asked, files, model, decided)
+    made = ready(settings, asked, files.names)
+    model, decided, scorer = made.model, made.decision, made.scorer
     facts = _facts(asked, files, settings, model, decided)
     workspace = Workspace(asked.output)
     with workspace.locked():
@@ -93,8 +89,7 @@ def score(
         start, begin = workspace.done, monotonic()
         if not asked.output.exists():
             with watch("scoring", record.rows, start) as advance:
-                tables = engine(scorer, files.parts(start, PART_ROWS))
-                _gather(workspace, tables, start, part_seconds, advance)
+                _gather(workspace, engine(scorer, files, start), start, part_seconds, advance)
             _check_whole(workspace, record)
             _finish(workspace, asked, facts)
         workspace.remove()
@@ -110,19 +105,6 @@ def _check_output(asked: Asked) -> None:
     # Ended between the output's last step and the folder's: the run below finds out.
     if asked.output.exists() and not Workspace(asked.output).path.exists():
         raise ScoringError(f"{asked.output} is there already; move it away, or write elsewhere")
-
-
-def _scorer(asked: Asked, files: Files, model: ServedModel, decided: Decision) -> Scorer:
-    missing = [name for name in asked.keep if name not in files.names]
-    if missing:
-        raise ScoringError(f"--keep {missing[0]}: {asked.input} has no such column")
-    try:
-        inputs = input_columns(model.manifest, files.names, asked.keep)
-    except DataError as cause:
-        raise DataError(f"{asked.input}: {cause}; say with --keep which columns are no inputs") from cause
-    others = [name for name in files.names if name not in inputs.names]
-    keep = asked.keep or others
-    return Scorer(model, inputs, keep, decided, skip_bad=asked.skip_bad)
 
 
 def _facts(
@@ -201,14 +183,15 @@ def _gather(
     seconds: float,
     advance: Callable[[int], None],
 ) -> None:
-    """Write tables, those of a few seconds together."""
+    """Write tables, those of a few seconds together, and not too many."""
     held: list[pa.Table] = []
-    since = monotonic()
+    rows, since = 0, monotonic()
     for table in tables:
         held.append(table)
+        rows += len(table)
         advance(len(table))
-        if monotonic() - since >= seconds:
-            start, held, since = workspace.add(start, held), [], monotonic()
+        if rows >= _MOST or monotonic() - since >= seconds:
+            start, held, rows, since = workspace.add(start, held), [], 0, monotonic()
     if held:
         workspace.add(start, held)
 

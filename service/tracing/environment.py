@@ -24,10 +24,13 @@ def tracing_from_environment() -> Tracing | None:
         return None
     try:
         from service.tracing.exporting import exported_to
+
+        return exported_to(exporter)
     except ImportError as cause:
         log.warning("nothing is traced though OTEL_… asks for it: %s; install unsure[otel]", cause)
-        return None
-    return exported_to(exporter)
+    except ValueError as cause:
+        log.warning("nothing is traced: OpenTelemetry cannot take one of its variables: %s; mend it", cause)
+    return None
 
 
 def wanted_exporter(environment: Mapping[str, str]) -> str | None:

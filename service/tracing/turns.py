@@ -18,7 +18,8 @@ def scheduled() -> AbstractContextManager[None]:
 
 
 def _tell(trace: Trace, submitted: float, ended: float, error: str | None) -> None:
-    turns = list(trace.turns)  # the thread that computes may go on for nobody
+    # The thread that computes may go on for nobody; and requests that ran together must not keep each other.
+    turns, trace.turns = trace.turns, []
     begun = turns[0].started if turns else ended
     trace.tell("queue", submitted, begun, {}, error=None if turns else error)
     for turn in turns:

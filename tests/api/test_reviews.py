@@ -360,7 +360,10 @@ def test_a_queue_that_is_down_lets_answers_go_and_says_so(
     answer = ask(client)
     assert ids(answer) == [None] * 3
     assert all(row["low_confidence"] for row in answer["results"])
-    assert answer["review_error"] == "the review queue's database does not answer; the server's log says why"
+    assert answer["review_error"] == (
+        "the review queue's database does not answer, since the folder of its file is not there; "
+        "the server's log says why"
+    )
     assert "unable to open" in caplog.text or "No such file" in caplog.text
     assert_failed(client.get("/v1/reviews"), 503, "unavailable", "does not answer")
     assert_failed(client.get("/v1/reviews/export"), 503, "unavailable", "does not answer")

@@ -5,15 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import networks
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from decided import decided
 from repositories import Repository
 from servers import Serve
 from starlette.testclient import TestClient
-from torch import nn
 from wires import until
 
 from models.training.data import Rows
@@ -68,15 +67,6 @@ def classifier(repository: Repository) -> Repository:
     """A model that gives every class, and is mostly sure."""
     repository.add(sampling=SAMPLING, network=decided())
     return repository
-
-
-def decided() -> nn.Module:
-    torch.manual_seed(1)
-    network = networks.mlp()
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.mul_(4 if parameter.dim() > 1 else 0)
-    return network
 
 
 def asked(client: TestClient, **more: Any) -> dict[str, Any]:

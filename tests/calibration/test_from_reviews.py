@@ -6,15 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import networks
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from decided import decided
 from repositories import Repository
 from reviewed import CLASSIFIED
 from servers import Serve
-from torch import nn
 
 from service.cli import main
 from service.repository.calibration import Calibration, read_calibration
@@ -72,15 +71,6 @@ def _other(verdict: Verdict) -> Verdict:
     if verdict.label is not None:
         return Verdict(label="a" if verdict.label != "a" else "b")
     return Verdict(value=[value + 10 for value in verdict.value])  # type: ignore[union-attr]
-
-
-def decided() -> nn.Module:
-    torch.manual_seed(1)
-    network = networks.mlp()
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.mul_(4 if parameter.dim() > 1 else 0)
-    return network
 
 
 def answered(repository: Repository, serve: Serve, task: str = "classification") -> Answered:

@@ -10,7 +10,7 @@ import threading
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -420,3 +420,31 @@ def test_grafana_finds_the_dashboard() -> None:
     home = SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
     assert home.startswith(f"{folder}/")
     assert (DEPLOY / "grafana" / "dashboards" / Path(home).name).exists()
+
+
+def test_the_proof_reads_the_dockerfile_right() -> None:
+    script = (DEPLOY / "container" / "prove.sh").read_text("utf-8")
+    first = re.search(r"^base=\$\((.*)\)$", script, re.MULTILINE)[1]
+    base = subprocess.run(["bash", "-c", first], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert base.strip() == only("FROM", FINAL).arguments
+    reading = re.search(r"<<'PYTHON'\n(.*?)^PYTHON$", script, re.DOTALL | re.MULTILINE)[1]
+    told = subprocess.run(
+        [sys.executable, "-c", reading], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert told.stdout.rstrip("\n") == only("HEALTHCHECK", FINAL).listed()[-1]
+
+
+def test_the_proof_starts_what_the_image_starts() -> None:
+    script = (DEPLOY / "container" / "prove.sh").read_text("utf-8")
+    subprocess.run(["bash", "-n", "-c", script], check=True)
+    command = [*only("ENTRYPOINT", FINAL).listed(), *only("CMD", FINAL).listed()]
+    assert f"inside {' '.join(command)} >" in script
+    given = set(re.findall(r"--env (UNSURE_\w+)=", script))
+    assert given
+    assert given <= {f"UNSURE_{setting.name.upper()}" for setting in fields(Settings)}
+
+
+def test_build_arguments_that_are_documented_are_taken() -> None:
+    page = (ROOT / "docs" / "container.md").read_text("utf-8")
+    documented = set(re.findall(r"^\| [^|]+ \| `([A-Z_]+)`:", page, re.MULTILINE))
+    assert documented == {one.arguments for one in BUILD if one.word == "ARG"}

@@ -33,7 +33,7 @@ def test_no_page_of_the_reference_is_left_over() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text("utf-8")):
+    for target in re.findall(r"\]\((?!https?:)([^)#\s]+)[^)]*\)", page.read_text("utf-8")):
         assert (page.parent / target).exists(), target
 
 
@@ -110,6 +110,13 @@ def test_the_page_on_training_names_the_families() -> None:
     (families,) = (parameter.type.choices for parameter in command.params if parameter.name == "family")
     table = (ROOT / "docs" / "training.md").read_text("utf-8").split("| `--model` |")[1].split("\n\n")[0]
     assert set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (.*?) \|", table, re.M)))) == set(families)
+
+
+def test_the_page_on_whole_files_names_options_that_there_are() -> None:
+    options = {option for parameter in main.commands["score"].params for option in parameter.opts}
+    settings = {setting.option for setting in settings_table()}
+    page = (ROOT / "docs" / "scoring.md").read_text("utf-8")
+    assert set(re.findall(r"(--[a-z][a-z-]*)", page)) == options - settings - {"--version", "model"}
 
 
 def test_options_are_the_settings() -> None:

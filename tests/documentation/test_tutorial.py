@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 from blocks import Block, Shell, blocks, shell
+from concept_runs import measured, read, shifted, whole
 from readme import ROOT
+from selective_methods import TARGET
 from shown import assert_alike, assert_text_alike, shown_json
 
 pytestmark = pytest.mark.end_to_end
@@ -77,6 +79,18 @@ def test_the_files_that_the_page_names_are_there(folder: Path) -> None:
     for name in ("model_repository/my-digits/1/calibration.html", "reviews.db", "server.log"):
         assert (folder / name).stat().st_size > 0
     assert '"8"' in (folder / "labels.jsonl").read_text()
+
+
+def test_the_concepts_are_those_of_this_network(folder: Path) -> None:
+    """What docs/concepts.md says about the promise, as rows are turned, and about the mean of samples."""
+    model = read(folder)
+    found = shifted(model)
+    assert found.wrong[0] <= TARGET < 0.05 < found.wrong[1]
+    assert found.flagged[0] < 0.1 < found.flagged[1]
+    assert found.wrong[-1] > 0.5
+    assert found.flagged[-1] < 0.1
+    predicted, sampled = whole(model, model.images), measured(model, model.images)
+    assert sampled.confidence.mean() < predicted.max(1).mean() - 0.01
 
 
 def _listening(command: str, port: str) -> str:

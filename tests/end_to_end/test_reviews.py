@@ -114,7 +114,8 @@ def test_a_queue_that_is_deleted_or_moved_under_a_server(tmp_path: Path) -> None
         told, reason = asked(server)
         assert (set(told), reason) == (
             {None},
-            "the review queue's database does not answer; the server's log says why",
+            "the review queue's database does not answer, since the folder of its file is not there; "
+            "the server's log says why",
         )
         (tmp_path / "away").rename(folder)
         third, reason = asked(server)

@@ -4,18 +4,15 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from pyarrow import parquet
 from readme import ROOT
 from repositories import Repository
-from scored import SAMPLING, columns, inputs, score, write_parquet
+from scored import SAMPLING, broken_after, columns, inputs, score, unwatched, write_parquet
 
 from service.errors import ScoringError
 from service.scoring import run as scoring
@@ -31,11 +28,6 @@ PROGRAM = ROOT / "tests" / "fixtures" / "killed_scorers.py"
 def source(repository: Repository, tmp_path: Path) -> Path:
     repository.add(sampling=SAMPLING)
     return write_parquet(tmp_path / "rows.parquet", columns(inputs(ROWS)))
-
-
-@contextmanager
-def unwatched(*_: Any) -> Iterator[Any]:
-    yield lambda _: None
 
 
 def settings(repository: Repository) -> Settings:
@@ -64,18 +56,6 @@ def test_killed_anywhere_a_run_goes_on_and_the_output_is_the_same(
     for parts in found["parts"]:
         assert all(first >= done for first in parts)
         done = max([done, *parts[:-1]])
-
-
-def broken_after(parts: int) -> scoring.Engine:
-    """An engine that fails once it has scored so many parts."""
-
-    def engine(scorer: Any, given: Any) -> Iterator[pa.Table]:
-        for number, part in enumerate(given):
-            if number == parts:
-                raise ScoringError("a fault")
-            yield scorer.score(part)
-
-    return engine
 
 
 def test_the_next_run_scores_the_rest_alone(repository: Repository, source: Path, tmp_path: Path) -> None:

@@ -60,6 +60,15 @@ def test_without_the_extra_the_log_says_how_to_have_it(
     assert "install unsure[otel]" in caplog.text
 
 
+def test_a_variable_that_is_wrong_does_not_keep_the_server_from_starting() -> None:
+    """OpenTelemetry refuses some of them when it is imported."""
+    program = "import service.tracing.environment as e; assert e.tracing_from_environment() is None"
+    environment = ENDPOINT | {"OTEL_PROPAGATORS": "unheard-of"}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert "cannot take one of its variables: Propagator unheard-of not found" in done.stderr
+
+
 def test_where_nobody_traces_nothing_is_added() -> None:
     """Operations stay themselves, what is done for a request is not surrounded by anything."""
     operation = Operation("GET", "/", "", None, scope="predict")  # type: ignore[arg-type]

@@ -3,7 +3,7 @@
 import { curves } from "./curves.js";
 import { described, element, svg } from "./elements.js";
 import { number, percent } from "./numbers.js";
-import { measureName } from "./policy.js";
+import { measureName, wrong } from "./policy.js";
 import { table } from "./tables.js";
 
 /** Give the calibration of a model. */
@@ -29,7 +29,7 @@ function outcome(found) {
   }
   const seen = found.rows_of === "unflagged" ? `Of ${rows} labelled rows that the threshold before had left unflagged, ${percent(found.flagged_share)} would be flagged.` : `On ${rows} labelled rows ${percent(found.flagged_share)} were flagged.`;
   const bound = found.contract === "selective_risk" ? "At most" : "About";
-  return element("p", {}, `${seen} ${bound} ${percent(found.error_bound)} of the others are wrong; ${percent(target)} were allowed.`);
+  return element("p", {}, `${seen} ${bound} ${percent(found.error_bound)} of the others are ${wrong(found.tolerance)}; ${percent(target)} were allowed.`);
 }
 
 function facts(found) {

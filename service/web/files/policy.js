@@ -31,6 +31,11 @@ export function measureWords(measure) {
   return MEASURES[measure] ?? "";
 }
 
+/** Say what counts as wrong: of values, how far off is too far. */
+export function wrong(tolerance) {
+  return tolerance == null ? "wrong" : `more than ${number(tolerance, 4)} off`;
+}
+
 /** Give the policy of a model in words. */
 export function policy({ policy: found, calibration }) {
   return calibration && calibration.threshold === null ? [everyRow()] : [rule(found), promise(found)];
@@ -63,10 +68,10 @@ function promise({ certified, guarantee }) {
 }
 
 function guaranteed(guarantee) {
-  const { contract, target_error: error, confidence } = guarantee ?? {};
+  const { contract, target_error: error, confidence, tolerance } = guarantee ?? {};
   if (contract === "selective_risk") {
-    return `Of the rows that are not flagged, at most ${percent(error)} are wrong; this holds with ${percent(confidence)} confidence.`;
+    return `Of the rows that are not flagged, at most ${percent(error)} are ${wrong(tolerance)}; this holds with ${percent(confidence)} confidence.`;
   }
-  if (contract === "joint_risk") return `At most ${percent(error)} of all rows are wrong and not flagged.`;
+  if (contract === "joint_risk") return `On average, at most ${percent(error)} of all rows are ${wrong(tolerance)} and not flagged.`;
   return "A statistical promise stands behind the threshold.";
 }

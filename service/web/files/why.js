@@ -2,7 +2,7 @@
 
 import { element } from "./elements.js";
 import { number, percent } from "./numbers.js";
-import { measureName, measureWords } from "./policy.js";
+import { measureName, measureWords, wrong } from "./policy.js";
 
 const HIDDEN = "Some rows here were flagged, and some were not: those were drawn at random, to check the model where it is sure. Which is which, and how sure the model was, shows once it is resolved, so that all are judged alike.";
 const CLOSE = 0.5; // of the whole: below, most of the uncertainty is in every sample
@@ -19,6 +19,7 @@ export function why(review, labels) {
 
 function trigger({ audit, measure, score, threshold, reasons }) {
   if (audit && !reasons.length) return "It was not flagged. It was drawn at random, to check the rows that nobody would see.";
+  if (reasons.some(({ code }) => code === "not_certified")) return "Every row of this model is flagged for now: its calibration found no threshold that keeps what was asked for.";
   const words = measureWords(measure);
   const name = `Its ${measureName(measure)}${words ? ` (${words})` : ""}`;
   return score > threshold
@@ -37,6 +38,16 @@ function between(mean, labels) {
   return `It hesitates between ${first} and ${second}.`;
 }
 
+/** Variance is a sum too: how far the samples lie apart, and the noise that each expects of the data. */
+function spread({ variance, aleatoric_variance: noise }) {
+  if (variance?.length !== 1 || noise?.length !== 1) return null;
+  const part = variance[0] / (variance[0] + noise[0]);
+  if (!(part >= 0)) return null;
+  return part > CLOSE
+    ? `Most of the variance (${percent(part)}) is disagreement between the samples, as with rows unlike those that the model has learnt from.`
+    : `Most of the variance (${percent(1 - part)}) is noise that the model expects of such data.`;
+}
+
 /** Entropy is a sum: what every sample has by itself, and what comes of samples that contradict each other. */
 function kind({ predictive_entropy: whole, mutual_information: disagreement, variation_ratio: others }) {
   if (!(whole > 0) || disagreement === undefined) return null;
@@ -47,8 +58,13 @@ function kind({ predictive_entropy: whole, mutual_information: disagreement, var
     : `Most of the doubt (${percent(1 - part)}) is in each sample by itself, as with rows that lie between classes.${named}`;
 }
 
-function ofValues({ prediction: { interval } }) {
-  if (!interval) return [];
+function ofValues({ prediction: { interval, tolerance }, statistics }) {
+  const counted = tolerance == null ? null : `A value that is ${wrong(tolerance)} counts as wrong.`;
+  return [counted, spread(statistics), expected(interval)].filter(Boolean);
+}
+
+function expected(interval) {
+  if (!interval) return null;
   const bounds = interval.lower.map((lower, place) => `${number(lower)} to ${number(interval.upper[place])}`);
-  return [`The true value is expected, at ${percent(interval.level)}, within ${bounds.join("; ")}.`];
+  return `The true value is expected, at ${percent(interval.level)}, within ${bounds.join("; ")}.`;
 }

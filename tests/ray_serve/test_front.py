@@ -1,0 +1,118 @@
+"""The front by itself, before models that answer as a test says."""
+
+from typing import Any
+
+import pytest
+from repositories import Repository
+from starlette.testclient import TestClient
+
+from service.api.receiving import BodyLimits
+from service.app import build
+from service.errors import DeadlineExceeded, Overloaded, RequestError, Unavailable
+from service.ray_serve.application import Before
+from service.ray_serve.exchange import Answered, Asked
+from service.ray_serve.front import Front
+from service.settings import Settings
+
+LIMITS = BodyLimits(bytes=1000, receiving_bytes=10_000, seconds=30)
+
+
+class Model:
+    """A model whose replicas answer with the path that they were asked, or fail."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.failure: RequestError | None = None
+        self.asked: list[tuple[str, Asked]] = []
+
+    async def answer(self, asked: Asked) -> Answered:
+        return self._answered("answer", asked)
+
+    async def change(self, asked: Asked) -> Answered:
+        return self._answered("change", asked)
+
+    async def tell(self, asked: Asked) -> Answered:
+        return self._answered("tell", asked)
+
+    def _answered(self, how: str, asked: Asked) -> Answered:
+        self.asked.append((how, asked))
+        if self.failure is not None:
+            raise self.failure
+        return Answered(200, ((b"content-type", b"text/plain"),), asked.path.encode())
+
+
+@pytest.fixture
+def model() -> Model:
+    return Model("digits")
+
+
+@pytest.fixture
+def client(model: Model, repository: Repository) -> Any:
+    settings = Settings(repository=repository.path, review_url="off")
+    own = build(settings, Before(("digits",)))
+    models: Any = [model]
+    with TestClient(Front(own, models, LIMITS, "front").application(), raise_server_exceptions=False) as one:
+        yield one
+
+
+@pytest.mark.parametrize(
+    ("path", "how"),
+    [
+        ("/v1/models/digits", "answer"),
+        ("/v1/models/digits/versions/2/predict", "answer"),
+        ("/v2/models/digits/infer", "answer"),
+        ("/v2/repository/models/digits/load", "change"),
+        ("/v2/health/ready", "tell"),
+    ],
+)
+def test_what_is_about_a_model_goes_to_it(client: TestClient, model: Model, path: str, how: str) -> None:
+    method = "GET" if how == "tell" else "POST"
+    answer = client.request(method, f"{path}?a=1", content=b"body" if method == "POST" else None)
+    assert answer.status_code == 200
+    ((called, asked),) = model.asked
+    assert (called, asked.method, asked.path, asked.query) == (how, method, path, b"a=1")
+    assert asked.body == (b"body" if method == "POST" else b"")
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/openapi.json", "/v2", "/v2/health/live"])
+def test_what_is_about_none_is_answered_here(client: TestClient, model: Model, path: str) -> None:
+    assert client.get(path).status_code == 200
+    assert model.asked == []
+
+
+@pytest.mark.parametrize("path", ["/v1/models/digits-2/predict", "/v1/models/digi/predict"])
+def test_a_name_that_begins_alike_is_another(client: TestClient, model: Model, path: str) -> None:
+    answer = client.post(path, json={"inputs": []})
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    assert answer.json()["error"].endswith("there are: digits")
+    assert model.asked == []
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "code"),
+    [
+        (Unavailable("the replica is gone"), 503, "unavailable"),
+        (DeadlineExceeded("no replica has answered"), 504, "deadline_exceeded"),
+        (Overloaded("too many wait", 1), 429, "overloaded"),
+    ],
+)
+def test_a_failure_is_told_as_everywhere(
+    client: TestClient, model: Model, failure: RequestError, status: int, code: str
+) -> None:
+    model.failure = failure
+    answer = client.post("/v1/models/digits/predict", json={"inputs": []})
+    assert (answer.status_code, answer.json()["code"], answer.json()["error"]) == (status, code, str(failure))
+    ready = client.get("/v2/health/ready")
+    assert ready.status_code == (429 if status == 429 else 503)
+
+
+def test_a_body_that_is_too_large_goes_nowhere(client: TestClient, model: Model) -> None:
+    answer = client.post("/v1/models/digits/predict", content=b" " * 1001)
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+    assert model.asked == []
+
+
+def test_a_replica_sees_the_request_by_its_name(client: TestClient, model: Model) -> None:
+    client.get("/v1/models/digits", headers={"X-Request-ID": "mine", "Authorization": "Bearer key"})
+    headers = dict(model.asked[0][1].headers)
+    assert (headers[b"x-request-id"], headers[b"authorization"]) == (b"mine", b"Bearer key")
