@@ -1,5 +1,6 @@
 """The page in a real browser: what a reviewer sees and does."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ import torch
 from browsers import END, ENTER, ESCAPE, Open, Tab
 from click.testing import CliRunner
 from repositories import Repository
+from reviewed import row
 
 from service.cli import main
+from service.review.database import Database
+from service.review.store import Store
 
 FLAG_ALL = {"measure": "predictive_entropy", "threshold": -1}
 ROW = [0.5, -1.0, 2.0, 0.0, 1.5, -0.5]
@@ -115,9 +119,10 @@ def test_a_table_and_a_text_are_shown_as_such(repository: Repository, open_page:
 def test_a_long_text_leaves_what_is_to_be_said_of_it_in_reach(
     repository: Repository, open_page: Open
 ) -> None:
-    texts.add(repository, policy=FLAG_ALL)
-    tab = open_page()
-    tab.open(f"#/reviews/{flag(tab, 'films', 'a good' + chr(10) * 1000 + 'film')}")
+    database = Database(f"sqlite:///{repository.path.parent}/reviews.db")
+    (review,) = Store(database, 60.0).enter([row(input=json.dumps("a good film " * 5000).encode())])
+    database.close()
+    tab = open_page(f"#/reviews/{review}")
     shown = tab.find("main blockquote")
     assert tab.run("return arguments[0].scrollHeight > 10 * arguments[0].clientHeight", shown)
     assert tab.run("return document.documentElement.scrollHeight < 3 * innerHeight")
