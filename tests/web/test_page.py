@@ -1,5 +1,6 @@
 """The page in a real browser: what a reviewer sees and does."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,14 @@ import numpy as np
 import pytest
 import texts
 import torch
-from browsers import ENTER, ESCAPE, Open, Tab
+from browsers import END, ENTER, ESCAPE, Open, Tab
 from click.testing import CliRunner
 from repositories import Repository
+from reviewed import row
 
 from service.cli import main
+from service.review.database import Database
+from service.review.store import Store
 
 FLAG_ALL = {"measure": "predictive_entropy", "threshold": -1}
 ROW = [0.5, -1.0, 2.0, 0.0, 1.5, -0.5]
@@ -110,6 +114,21 @@ def test_a_table_and_a_text_are_shown_as_such(repository: Repository, open_page:
         assert tab.texts("[aria-label=Input] td") == ["0.5", "−1", "2", "0", "1.5", "−0.5"]
     tab.open(f"#/reviews/{flag(tab, 'films', 'a good film')}")
     assert tab.text("blockquote") == "a good film"
+
+
+def test_a_long_text_leaves_what_is_to_be_said_of_it_in_reach(
+    repository: Repository, open_page: Open
+) -> None:
+    database = Database(f"sqlite:///{repository.path.parent}/reviews.db")
+    (review,) = Store(database, 60.0).enter([row(input=json.dumps("a good film " * 5000).encode())])
+    database.close()
+    tab = open_page(f"#/reviews/{review}")
+    shown = tab.find("main blockquote")
+    assert tab.run("return arguments[0].scrollHeight > 10 * arguments[0].clientHeight", shown)
+    assert tab.run("return document.documentElement.scrollHeight < 3 * innerHeight")
+    tab.run("arguments[0].focus()", shown)
+    tab.press(END)
+    tab.until("arguments[0].scrollTop > 0", shown)
 
 
 def test_probabilities_stand_with_their_spread(repository: Repository, open_page: Open) -> None:
@@ -266,9 +285,9 @@ def test_a_server_that_is_gone_is_told_in_words(open_page: Open) -> None:
     tab.cut_off(offline=True)
     tab.press("g", "m")
     tab.reads("The server does not answer")
+    tab.reads("looks again by itself")
     tab.cut_off(offline=False)
-    tab.press("g", "q")
-    tab.reads("Review queue", "main h1")
+    tab.reads("Models", "main h1")
 
 
 def test_a_calibration_is_told_in_words_and_drawn(

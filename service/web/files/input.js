@@ -25,7 +25,8 @@ export function drawn(given, specs) {
 }
 
 function one(values, spec) {
-  if (typeof values === "string") return element("blockquote", { class: "text" }, values);
+  // It scrolls where it is long, for keys too: what is to be said of it must stay in reach.
+  if (typeof values === "string") return element("blockquote", { class: "text", tabindex: "0" }, values);
   const lengths = shape(values);
   const channels = asChannels(values, lengths);
   if (channels !== null) return picture(channels);

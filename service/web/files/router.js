@@ -3,6 +3,9 @@
 import { element } from "./elements.js";
 import { heading, notice } from "./refusals.js";
 
+const PASSING = new Set([0, 503]); // no answer, and not now
+const AGAIN_MILLISECONDS = 5000;
+
 /** Read an address behind "#": its parts, and its query. */
 export function read(hash) {
   const [where, values = ""] = hash.replace(/^#\/?/, "").split("?", 2);
@@ -74,8 +77,17 @@ export class Router {
       if (signal.aborted || error.name === "AbortError") return null;
       if (error.status === undefined) throw error;
       if (this.#refused(error)) return null;
-      return { title: heading(error), content: [element("h1", {}, heading(error)), notice(error, false)] };
+      return this.#failed(error, signal);
     }
+  }
+
+  /** Tell a refusal in place of the view; one that passes is waited out, for as long as nobody goes elsewhere. */
+  #failed(error, signal) {
+    const content = [element("h1", {}, heading(error)), notice(error, false)];
+    if (!PASSING.has(error.status)) return { title: heading(error), content };
+    content.push(element("p", { class: "quiet" }, "This page looks again by itself every few seconds."));
+    const shown = () => setTimeout(() => signal.aborted || this.show(), AGAIN_MILLISECONDS);
+    return { title: heading(error), content, shown };
   }
 
   #put(page) {
