@@ -94,7 +94,7 @@ def _reliability_of_classes(made: Made, measures: ClassificationMeasures) -> Pic
     chart.dots(found.confidence, found.accuracy, radii.tolist(), labels, "bin")
     text = (
         "How often rows of a confidence are right; on the dashed line, as often as it says. Larger dots are "
-        f"more rows. Expected calibration error: {found.expected_error:.2%}."
+        f"more rows. Expected calibration error: {100 * found.expected_error:.2g} %."
     )
     return Picture("Reliability", text, chart.svg())
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from service.calibration.pictures import Picture, pictures
 from service.calibration.run import Made
-from service.calibration.words import percent, promise_in_words
+from service.calibration.words import percent, promise_in_words, untold
 from service.repository.calibration import REPORT_FILE, ScoreFigures, write_whole
 
 _STYLE = """
@@ -27,7 +27,7 @@ p { margin: 0 0 12px; } .soft { color: var(--soft); font-size: .9rem; overflow-w
 .wide { grid-column: 1 / -1; }
 section { border: 1px solid var(--line); border-radius: 8px; padding: 16px; min-width: 0; }
 svg { width: 100%; height: auto; display: block; margin-bottom: 8px; }
-.scroll { overflow-x: auto; }
+.scroll { overflow-x: auto; margin-bottom: 8px; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: 5px 8px; border-bottom: 1px solid var(--line); font-size: .9rem; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; } tr.chosen { font-weight: 600; }
@@ -92,9 +92,15 @@ def _scores(made: Made) -> str:
         for one in outcome.figures
     )
     head = "<tr><th>score</th><th>AUGRC</th><th>AURC</th><th>AUROC</th><th>AUGRC, all</th></tr>"
+    regression = made.calibration.promise.tolerance is not None
+    comparing = (
+        "The last column only compares."
+        if regression
+        else "The deterministic one and the last column only compare."
+    )
     text = (
-        f"On the {len(made.outcome.split.choosing)} rows that choose, lower AUGRC is better; the threshold "
-        "is certified on the others. The deterministic one and the last column only compare."
+        f"On the {len(outcome.split.choosing)} rows that choose, lower AUGRC is better; the threshold "
+        f"is certified on the others. {comparing} {untold(outcome)}"
     )
     return (
         f'<section><h2>Scores</h2><div class="scroll"><table>{head}{lines}</table></div>'
@@ -118,6 +124,8 @@ def _listed(made: Made) -> Iterable[tuple[str, str]]:
     calibration = made.calibration
     found, promise, draws = calibration.found, calibration.promise, calibration.draws
     yield "contract", promise.contract
+    if promise.tolerance is not None:
+        yield "wrong is", f"more than {promise.tolerance:g} off"
     yield (
         "rows that certify",
         f"{found.rows}, of which {found.accepted} are not flagged and {found.errors} of these wrong",

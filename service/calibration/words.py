@@ -62,6 +62,7 @@ def made_in_words(made: Made) -> str:
         f"score and {calibration.found.rows} to certify its threshold.",
         *_measured(calibration),
         f"Scores by AUGRC on the {choosing} rows, lower is better:\n{_table(outcome)}",
+        *filter(None, [untold(outcome)]),
     ]
     if calibration.temperature != 1:
         paragraphs.append(
@@ -76,6 +77,15 @@ def made_in_words(made: Made) -> str:
             "a promise look surer than it is."
         )
     return "\n\n".join(paragraphs)
+
+
+def untold(outcome: Outcome) -> str:
+    """Say that rows without an error choose no score; empty where they do."""
+    if any(one.augrc for one in outcome.figures):
+        return ""
+    return (
+        f"None of these rows is wrong, so that they tell no score from another; {outcome.measure} is taken."
+    )
 
 
 def _asked_for(made: Made) -> list[str]:

@@ -82,6 +82,7 @@ def test_a_promise_reaches_the_answers_and_ends_where_a_request_leaves_it(
     told = calibrate(classifier, drawn(classifier), "--target-error", "0.15")
     assert told.exit_code == 0, told.output
     assert "Of the rows not flagged at most 15 % are wrong (95 % confidence); expect" in told.stdout
+    assert "None of these rows is wrong" not in told.stdout
     client = serve()
     found = asked(client)
     calibration = read_calibration(classifier.path / "small" / "1")
@@ -234,21 +235,27 @@ def test_a_reviewer_judges_values_by_the_tolerance_of_the_promise(
     monkeypatch.setattr("service.review.watching._SECONDS", 0.05)
     repository.add(**REGRESSION, sampling=SAMPLING)
     told = calibrate(repository, drawn(repository), "--tolerance", "25", "--target-error", "0.1")
+    assert "None of these rows is wrong, so that they tell no score from another" in told.stdout
+    report = (repository.path / "small" / "1" / "calibration.html").read_text("utf-8")
+    assert "None of these rows is wrong" in report
+    assert "<dt>wrong is</dt><dd>more than 25 off</dd>" in report
+    assert "deterministic one" not in report
     assert told.exit_code == 0, told.output
     client = serve(review_url=f"sqlite:///{repository.path.parent}/reviews.db", review_audit_share=1.0)
     answer = asked(client)
     policy, given = answer["policy"], {row["score"]: row["interval"] for row in answer["results"]}
     assert policy["guarantee"]["tolerance"] == 25
     audits = client.get("/v1/reviews").json()["reviews"]
-    assert {audit["score"]: audit["prediction"]["interval"] for audit in audits} == given
     for audit, off in zip(audits, (25, 26), strict=True):  # outside of the interval, both
-        assert (audit["audit"], audit["policy_id"]) == (True, policy["id"])
         said = [audit["prediction"]["value"][0] + off, *audit["prediction"]["value"][1:]]
-        assert audit["prediction"]["interval"]["upper"][0] < said[0]
         for verb, more in (("claim", {}), ("resolve", {"value": said})):
             step = client.post(f"/v1/reviews/{audit['id']}/{verb}", json={"reviewer": "ann"} | more)
             assert step.status_code == 200, step.text
-        assert step.json()["resolution"]["agreed"] is (off == 25)
+        resolved = step.json()
+        assert resolved["resolution"]["agreed"] is (off == 25)
+        assert (resolved["audit"], resolved["policy_id"]) == (True, policy["id"])
+        assert resolved["prediction"]["interval"] == given[resolved["score"]]
+        assert resolved["prediction"]["interval"]["upper"][0] < said[0]
     until(lambda: 'unsure_audit_rows{model="small",version="1"} 2.0' in client.get("/metrics").text)
     metrics = client.get("/metrics").text
     assert 'unsure_audit_error{model="small",version="1"} 0.5' in metrics

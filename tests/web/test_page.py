@@ -316,11 +316,17 @@ def test_a_calibration_is_told_in_words_and_drawn(
     tab.find(".curve ~ details summary").click()
     assert tab.texts("[aria-label='Scores of the rows'] td:nth-child(2)") == counts
     assert len(tab.texts("[aria-label=Measures] tbody tr")) == len(shown["scores"]) > 1
+    assert "Temperature" not in tab.texts("dl.facts dt")
     assert CliRunner().invoke(main, [*asked, "0.001"]).exit_code == 0
+    written = repository.path / "sure" / "1" / "calibration.json"
+    written.write_text(
+        written.read_text("utf-8").replace('"temperature": 1.0', '"temperature": 0.7'), "utf-8"
+    )
     httpx.post(f"http://{tab.address}/v2/repository/models/sure/load").raise_for_status()
     tab.open("#/models/sure")
     assert "Every row is flagged" in tab.text()
     assert "No threshold keeps 0.1\u00a0% on" in tab.text()
+    assert "Temperature\n0.7" in tab.text()
     tab.open(f"#/reviews/{flag(tab, 'sure', ROW)}")
     assert tab.text(".why").startswith("Every row of this model is flagged for now")
     assert "hesitates between" in tab.text(".why")

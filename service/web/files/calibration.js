@@ -43,6 +43,7 @@ function facts(found) {
     described("Made of", found.rows_of === "unflagged" ? "audits: rows that were not flagged before" : "rows of every kind"),
     described("Samples", String(found.samples)),
     described("Seed", String(found.seed)),
+    found.temperature === 1 ? null : described("Temperature", number(found.temperature, 4)),
     found.interval_level === null ? null : described("Sets or intervals", `at ${percent(found.interval_level)}`),
   );
 }
