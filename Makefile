@@ -29,47 +29,47 @@ train-demos: .venv/installed
 	fi
 
 # A process a core, each with one thread of torch; a file stays with one process, whose fixtures it shares.
-test: .venv/installed ## install if needed, then pass all tests
+test: .venv/developed ## install if needed, then pass all tests
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile
 
-check: .venv/installed ## style, types and walls; changes no file
+check: .venv/developed ## style, types and walls; changes no file
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@cd clients/python && $(CURDIR)/$(BIN)/lint-imports
 
-format: .venv/installed ## rewrite files in the house's style
+format: .venv/developed ## rewrite files in the house's style
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-reference: .venv/installed ## write docs/reference from the program
+reference: .venv/developed ## write docs/reference from the program
 	@$(BIN)/python docs/write_reference.py
 
 # The notice that it silences tells of the theme's successor, at every build. With --quiet, no warning would count.
-docs: .venv/installed ## build the site of the documentation into site/; what is wrong in it is an error
+docs: .venv/developed ## build the site of the documentation into site/; what is wrong in it is an error
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "site/index.html; to search in it: $(PYTHON) -m http.server --directory site 8080" >&2
 
-pictures: .venv/installed ## measure and draw the pictures of docs/concepts.md anew
+pictures: .venv/developed ## measure and draw the pictures of docs/concepts.md anew
 	@$(BIN)/python docs/draw_concepts.py
 
-bench-engine: .venv/installed ## measure the engine against the naive loop
+bench-engine: .venv/developed ## measure the engine against the naive loop
 	@$(BIN)/python benchmarks/engine.py
 
 bench-rivals: $(RIVALS)/installed ## measure it against other libraries, in an environment of their own
 	@$(RIVALS)/bin/python benchmarks/rivals.py
 
-bench-serving: .venv/installed $(SERVERS)/installed ## measure the server under load, beside LitServe
+bench-serving: .venv/developed $(SERVERS)/installed ## measure the server under load, beside LitServe
 	@$(BIN)/python benchmarks/serving.py
 
-bench-adaptive: .venv/installed ## measure how many samples adaptive sampling takes
+bench-adaptive: .venv/developed ## measure how many samples adaptive sampling takes
 	@$(BIN)/python benchmarks/adaptive.py
 
-bench-scaling: .venv/installed ## measure the server on Ray Serve, with one replica and with two
+bench-scaling: .venv/developed ## measure the server on Ray Serve, with one replica and with two
 	@$(BIN)/python benchmarks/scaling.py
 
-reproduce: .venv/installed ## published figures again; those of the UCI sets with DATA=folder
+reproduce: .venv/developed ## published figures again; those of the UCI sets with DATA=folder
 	@if [ -n "$(DATA)" ]; then $(BIN)/python benchmarks/reproduce.py uci --data "$(DATA)"; else \
 		echo "the UCI sets are left out: DATA=folder names a folder of them, see benchmarks/README.md" >&2; fi
 	@$(BIN)/python benchmarks/reproduce.py weight-scaling
@@ -78,7 +78,7 @@ reproduce: .venv/installed ## published figures again; those of the UCI sets wit
 schemas: ## fetch what the tests of deploy/kubernetes ask of Prometheus's operator; needs npm
 	@npm install --silent --no-fund --no-audit --prefix .schemas $(MONITOR_SCHEMAS)
 
-soak: .venv/installed ## half an hour of mixed load: memory, files, threads, and every answer compared
+soak: .venv/developed ## half an hour of mixed load: memory, files, threads, and every answer compared
 	@$(BIN)/python benchmarks/soak.py
 
 clean: ## remove the environment and every cache; models stay
@@ -89,6 +89,12 @@ clean: ## remove the environment and every cache; models stay
 		echo "unsure needs Python 3.11 or newer, and '$(PYTHON)' is older: name another with PYTHON=…" >&2; exit 1; }
 	@$(PYTHON) -m venv .venv
 	@echo "installing into .venv: the first time takes a minute or two" >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[train]'
+	@touch $@
+
+# What tests, checks, pages and benchmarks need besides: more than twice as much.
+.venv/developed: .venv/installed
+	@echo "installing what tests need into .venv: the first time takes some minutes" >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(KSERVE)
 	@touch $@

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import settings
 from repositories import Repository
 from servers import Serve, wait_until_ready
@@ -19,6 +20,15 @@ from service.settings import Settings
 # a change is judged by what it changed.
 settings.register_profile("untimed", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("untimed")
+
+
+_THREADS = torch.get_num_threads()
+
+
+@pytest.fixture(autouse=True)
+def threads() -> None:
+    """Give torch as many threads as at the start, whatever ran before: others round sums otherwise."""
+    torch.set_num_threads(_THREADS)
 
 
 @pytest.fixture

@@ -61,9 +61,10 @@ class Certificate:
         draws = self.calibration.draws
         reasons = []
         if _samples(rounds) != draws.samples:
-            reasons.append(f"the calibration is of samples {_shown(draws.samples)}, not {_told(rounds)}")
+            kept = _shown(draws.samples)
+            reasons.append(f"the calibration is of samples {kept}, not {_told(rounds)}: ask for {kept}")
         if rounds != EXACT and seed != draws.seed:
-            reasons.append(f"the calibration is of seed {draws.seed}, not {seed}")
+            reasons.append(f"the calibration is of seed {draws.seed}, not {seed}: ask for {draws.seed}")
         return tuple(reasons)
 
 

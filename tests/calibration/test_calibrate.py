@@ -101,9 +101,9 @@ def test_a_promise_reaches_the_answers_and_ends_where_a_request_leaves_it(
         assert row["label"] in row["prediction_set"]["labels"]
         assert row["prediction_set"]["level"] == 0.95
     for more, reason in (
-        ({"samples": 20}, "the calibration is of samples 10, not 20"),
-        ({"samples": {"min": 5, "max": 10}}, "the calibration is of samples 10, not 5 to 10"),
-        ({"seed": 4}, "the calibration is of seed 3, not 4"),
+        ({"samples": 20}, "the calibration is of samples 10, not 20: ask for 10"),
+        ({"samples": {"min": 5, "max": 10}}, "the calibration is of samples 10, not 5 to 10: ask for 10"),
+        ({"seed": 4}, "the calibration is of seed 3, not 4: ask for 3"),
         ({"threshold": 0.9}, "the threshold is the request's own, and nobody has certified it"),
     ):
         policy = asked(client, **more)["policy"]
@@ -306,7 +306,7 @@ def test_of_adaptive_sampling_a_fixed_number_is_certified(classifier: Repository
     assert read_calibration(classifier.path / "small" / "1") == fixed
     client = serve()
     policy = asked(client)["policy"]
-    assert policy["uncertified_reasons"] == ["the calibration is of samples 10, not 5 to 40"]
+    assert policy["uncertified_reasons"] == ["the calibration is of samples 10, not 5 to 40: ask for 10"]
     assert asked(client, samples=10)["policy"]["certified"]
     assert asked(client, samples={"min": 10, "max": 10})["policy"]["certified"]
 

@@ -84,7 +84,7 @@ def statuses(server: Process) -> set[int]:
 
 def test_all_answer_alike_and_count_together(server: Process) -> None:
     before = total(server, "unsure_requests_total")
-    body = {"inputs": [ROW], "seed": 7}
+    body = {"inputs": [ROW], "seed": 7, "review": False}  # which would name each answer
     answers = [ask(server, "/v1/models/small/uncertainty", body).json()["results"] for _ in range(ASKED)]
     assert all(one == answers[0] for one in answers)
     # Whichever process is asked, it tells of all.
