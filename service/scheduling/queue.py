@@ -75,7 +75,7 @@ class Job:
 
     def expired(self) -> DeadlineExceeded:
         """What its caller is told, who has waited for nothing."""
-        seconds = self.deadline - self.submitted
+        seconds = round(self.deadline - self.submitted, 9)  # without what the clock's numbers cannot hold
         return DeadlineExceeded(
             f"no answer within {seconds:g} s; ask for fewer rows or samples, or try later"
         )
