@@ -6,7 +6,7 @@ from service.errors import AdditionRefused
 from service.predictor.answers import EXACT, Array, ClassPrediction, Sampled
 from service.predictor.rows import Group, Rows
 from service.predictor.served_model import ServedModel
-from service.predictor.together import Asked, Draw
+from service.predictor.together import Draw
 from service.uncertainty.sequential import Rounds
 
 _SHOWN = 5  # rows, and values of a row
@@ -78,10 +78,8 @@ def _sampled(model: ServedModel, group: Group) -> list[str]:
 
 
 def _drawn(model: ServedModel, group: Group) -> Sampled:
-    samples = model.default_samples
+    samples, seed = model.default_samples, model.manifest.sampling.seed
     if samples == EXACT:
-        return model.exactly(group.inputs)
+        return model.drawn(group.inputs, EXACT, seed)
     rounds = samples if isinstance(samples, Rounds) else Rounds(samples, samples)
-    asked = Asked(group.inputs, Draw(rounds, model.policy.threshold))
-    (sampled,) = model.sample([asked], model.manifest.sampling.seed, lambda: None)
-    return sampled
+    return model.drawn(group.inputs, Draw(rounds, model.policy.threshold), seed)

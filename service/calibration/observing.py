@@ -12,7 +12,7 @@ from service.certification.temperature import fitted_temperature
 from service.predictor.answers import EXACT, ClassPrediction, Sampled
 from service.predictor.rows import Group, Rows
 from service.predictor.served_model import ServedModel
-from service.predictor.together import Asked, Draw
+from service.predictor.together import Draw
 from service.repository.calibration import Draws
 from service.uncertainty.classification import ClassificationMeasures
 from service.uncertainty.regression import RegressionMeasures
@@ -87,8 +87,7 @@ def fit_temperature(
             continue
         draw = Draw(Rounds(draws.samples, draws.samples), threshold=0.0, outputs=True)  # type: ignore[arg-type]
         chosen = tuple(tensor[places] for tensor in part.inputs)
-        (sampled,) = model.sample([Asked(chosen, draw)], draws.seed, lambda: None)
-        drawn += sampled.outputs or []
+        drawn += model.drawn(chosen, draw, draws.seed).outputs or []
         truth += [int(labelled.truth[part.numbers[place]]) for place in places]
     return fitted_temperature(np.stack(drawn, 1), np.array(truth))
 
@@ -100,11 +99,9 @@ def _parts(rows: Rows) -> Iterator[Group]:
 
 
 def _sampled(model: ServedModel, part: Group, draws: Draws) -> Sampled:
-    if draws.samples == EXACT:
-        return model.exactly(part.inputs)
-    draw = Draw(Rounds(draws.samples, draws.samples), threshold=0.0)
-    (sampled,) = model.sample([Asked(part.inputs, draw)], draws.seed, lambda: None)
-    return sampled
+    samples = draws.samples
+    draw = EXACT if samples == EXACT else Draw(Rounds(samples, samples), threshold=0.0)
+    return model.drawn(part.inputs, draw, draws.seed)
 
 
 def _wrong(

@@ -17,7 +17,7 @@ from service.predictor.inputs import TORCH_DTYPES, InputReader
 from service.predictor.rows import Inputs
 from service.predictor.sampled_rows import SampledRows
 from service.predictor.texts import TextReader
-from service.predictor.together import Asked, sample_together
+from service.predictor.together import Asked, Draw, sample_together
 from service.repository.calibration import Setting
 from service.repository.findings import read_findings, write_findings
 from service.repository.folder import ReadModel
@@ -124,6 +124,19 @@ class ServedModel:
             )
 
         return sample_together(asked, run, made, lambda outputs: self._shown(outputs, self.temperature))
+
+    def drawn(self, inputs: Inputs, draw: Draw | Exact, seed: int) -> Sampled:
+        """Sample rows of one shape alone, as one request that is waited for.
+
+        Args:
+            inputs: one tensor per input, [rows, …].
+            draw: which samples; exact where none are drawn.
+            seed: which networks.
+        """
+        if draw == EXACT:
+            return self.exactly(inputs)
+        (sampled,) = self.sample([Asked(inputs, draw)], seed, lambda: None)
+        return sampled
 
     def exactly(self, inputs: Inputs) -> Sampled:
         """Give what endless samples would, of rows of one shape; only where `exact` is."""

@@ -11,9 +11,8 @@ from service.data.inputs import InputColumns
 from service.errors import InvalidInput, RequestError, ScoringError
 from service.predictor.answers import Sampled
 from service.predictor.drawing import Decision
-from service.predictor.rows import Group, Rows
+from service.predictor.rows import Rows
 from service.predictor.served_model import ServedModel
-from service.predictor.together import Asked, Draw
 from service.scoring.kept import kept_names, kept_table
 from service.scoring.table import Answers
 
@@ -96,14 +95,10 @@ class Scorer:
         return rows
 
     def _sampled(self, rows: Rows) -> Sampled:
-        return rows.in_order([self._drawn(group) for group in rows.groups])
-
-    def _drawn(self, group: Group) -> Sampled:
-        draw = self._decision.draw
-        if not isinstance(draw, Draw):
-            return self._model.exactly(group.inputs)
-        (sampled,) = self._model.sample([Asked(group.inputs, draw)], self._decision.seed, lambda: None)
-        return sampled
+        decided = self._decision
+        return rows.in_order(
+            [self._model.drawn(group.inputs, decided.draw, decided.seed) for group in rows.groups]
+        )
 
     def _failed(self, error: str) -> pa.Table:
         empty = pa.table([pa.nulls(1, field.type) for field in self._answers.schema], self._answers.schema)
