@@ -1,6 +1,6 @@
 """Rows of a Parquet file, a few at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +39,7 @@ class Table:
 
     def parts(self, start: int, size: int) -> Iterator[Columns]:
         """Give rows from `start` on, `size` at a time."""
-        for table in _of_size(self._tables(start, min(size, _MOST_AT_ONCE)), size):
+        for table in of_size(self._tables(start, min(size, _MOST_AT_ONCE)), size):
             yield Columns({name: table.column(name) for name in self.names})
 
     def _tables(self, start: int, size: int) -> "Iterator[pa.Table]":
@@ -58,7 +58,7 @@ class Table:
                 before = max(0, before - len(table))
 
 
-def _of_size(tables: "Iterator[pa.Table]", size: int) -> "Iterator[pa.Table]":
+def of_size(tables: "Iterable[pa.Table]", size: int) -> "Iterator[pa.Table]":
     """Cut and join tables to so many rows each, but the last."""
     import pyarrow as pa
 

@@ -11,6 +11,7 @@ import msgspec
 import pyarrow as pa
 from pyarrow import parquet
 
+from service.data.parquet import of_size
 from service.errors import ScoringError
 
 _RECORD, _LOCK, _JOINED = "run.json", "lock", "joined.parquet"
@@ -162,15 +163,8 @@ def _rows_of(path: Path) -> tuple[int, int]:
 
 def _regrouped(paths: Sequence[Path], schema: pa.Schema, rows: int) -> Iterator[pa.Table]:
     """Give tables of so many rows, whatever parts they come from: the file is the same then."""
-    held: list[pa.Table] = []
-    for path in paths:
-        held.append(parquet.ParquetFile(path).read(schema.names).cast(schema))
-        while sum(map(len, held)) >= rows:
-            whole = pa.concat_tables(held)
-            yield whole.slice(0, rows).combine_chunks()
-            held = [whole.slice(rows)]
-    if sum(map(len, held)) or not paths:
-        yield pa.concat_tables(held).combine_chunks()
+    tables = (parquet.ParquetFile(path).read(schema.names).cast(schema) for path in paths)
+    return (table.combine_chunks() for table in of_size(tables, rows))
 
 
 def _to_disk(path: Path) -> None:
