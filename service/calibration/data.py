@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from service.calibration.labels import class_indices, values
 from service.data.columns import Columns
-from service.data.files import Files, read_whole
+from service.data.files import digest_of, read_whole
 from service.data.inputs import Given, input_columns
 from service.errors import CalibrationError, DataError, InvalidInput
 from service.predictor.inputs import InputReader
@@ -56,7 +56,7 @@ def read_labelled(path: Path, model: ServedModel) -> LabelledRows:
     """
     try:
         columns = read_whole(path)
-        digest = Files(path).digest()
+        digest = digest_of(path)
     except DataError as cause:
         raise CalibrationError(str(cause)) from cause
     name = next((one for one in _TARGETS if one in columns), None)

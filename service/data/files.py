@@ -90,7 +90,7 @@ class Files:
 
     def digest(self) -> str:
         """Give the SHA-256 of a file, or of the names and the digests of a folder's files."""
-        digests = [(path.name, _digest(path)) for path in self._paths]
+        digests = [(path.name, digest_of(path)) for path in self._paths]
         if len(digests) == 1:
             return digests[0][1]
         return sha256("".join(f"{digest}  {name}\n" for name, digest in digests).encode()).hexdigest()
@@ -132,6 +132,16 @@ def read_whole(path: Path) -> Columns:
     return columns
 
 
+def digest_of(path: Path) -> str:
+    """Give the SHA-256 of one file, in hexadecimal.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    with _told(path), path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
 def _rows(path: Path, source: Source) -> int:
     """Count the rows of a file, if need be by reading it; once."""
     if source.rows is None:
@@ -162,8 +172,3 @@ def _printable(cause: Exception) -> str:
     """Give a library's words on one line; they may quote what is no text."""
     words = "".join(letter if letter.isprintable() else " " for letter in str(cause))
     return " ".join(words.split())
-
-
-def _digest(path: Path) -> str:
-    with _told(path), path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
