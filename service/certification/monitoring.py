@@ -13,6 +13,7 @@ lower bound (the mixture method: Robbins 1970; Howard et al. 2021; as a bet: Wau
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import exp, lgamma, log, log1p
 
 import numpy as np
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 Counts = Sequence[int] | NDArray[np.int64]
 
 _HALVINGS = 50
+_BOUNDS = 1024  # kept: who watches asks of the same counts again and again, and many errors take a while
 _HALF_ROW = 0.5
 
 
@@ -36,6 +38,7 @@ def evidence_above(errors: int, rows: int, share: float) -> float:
     return mixed - errors * log(share) - (rows - errors) * log1p(-share)
 
 
+@lru_cache(_BOUNDS)
 def lower_bound(errors: int, rows: int, confidence: float) -> float:
     """Bound the share of errors from below, at every moment at once.
 
