@@ -2,7 +2,8 @@
 
 import random
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import or_
 
 import numpy as np
 import torch
@@ -28,7 +29,8 @@ _DRAWN = frozenset({BERNOULLI.name, UNIFORM.name})
 
 _AUDIT_SEED = 0
 _AUDIT_ROWS = 5
-_AUDIT_SAMPLES = 8
+_FEW = range(8)
+_OFTEN = 0.5  # as a rate
 
 
 @torch.no_grad()
@@ -56,7 +58,11 @@ def audit(model: StochasticModel, example: Example, selection: Selection) -> Dro
     _check_state(before, _state(model))
     if randomness != _randomness():
         raise ModelRefused("the model draws from the generator of Python or numpy, which cannot be sampled")
-    effect = tuple((samples != samples[0]).any(0).any(0).tolist())
+    effect = _effect(samples)
+    if not all(effect):
+        # Where little is dropped a few samples may drop nothing at all, and yet sampling does change it.
+        often = torch.stack([_sample(model, example(_AUDIT_ROWS), sites, t, often=True) for t in _FEW])
+        effect = tuple(map(or_, effect, _effect(often)))
     idle = tuple(_idle(model.dropping, sites))
     around = surroundings(flow)
     return DropoutReport(sites, around, idle, effect, tuple(findings(sites, around, idle, effect)))
@@ -132,14 +138,23 @@ def _check_selection(found: Sequence[Site], selected: Sequence[Site], selection:
 
 def _samples(model: StochasticModel, inputs: Inputs, sites: Sequence[Site]) -> Tensor:
     """Run a few samples by themselves, [samples, rows, width]."""
-    return torch.stack([_sample(model, inputs, sites, number) for number in range(_AUDIT_SAMPLES)])
+    return torch.stack([_sample(model, inputs, sites, number) for number in _FEW])
 
 
-def _sample(model: StochasticModel, inputs: Inputs, sites: Sequence[Site], number: int) -> Tensor:
+def _effect(samples: Tensor) -> tuple[bool, ...]:
+    """Tell for each output whether samples differ in it, [samples, rows, width]."""
+    return tuple((samples != samples[0]).any(0).any(0).tolist())
+
+
+def _sample(
+    model: StochasticModel, inputs: Inputs, sites: Sequence[Site], number: int, *, often: bool = False
+) -> Tensor:
+    """Run one sample by itself, [rows, width]; `often` drops at least half of each site's units."""
     by_name = {site.name: site for site in sites}
 
     def drop(call: DropoutCall, site: Site) -> Tensor:
-        return masked(call, site, _mask(site, number).to(inputs[0].device), in_place=True)
+        drawn = replace(site, rate=max(site.rate, _OFTEN)) if often else site
+        return masked(call, site, _mask(drawn, number).to(inputs[0].device), in_place=True)
 
     return one_output(model.sample(inputs, by_name, drop), len(inputs[0]))
 

@@ -170,6 +170,12 @@ def test_outputs_that_sampling_does_not_change_are_named() -> None:
     assert finding.message == "sampling does not change these outputs: 0, 2"
 
 
+def test_a_rate_too_small_to_be_seen_in_a_few_samples_has_an_effect_all_the_same() -> None:
+    report = audited(nn.Sequential(nn.Linear(6, 2), nn.Dropout(1e-6), nn.Linear(2, 3))).report
+    assert report.effect == (True, True, True)
+    assert "samples_alike" in [finding.code for finding in report.findings]
+
+
 def test_a_sampled_dropout_that_does_not_run_is_an_error_and_not_a_silence() -> None:
     def forward(self: nn.Module, x: Tensor) -> Tensor:
         x = self.get_submodule("always")(x)
