@@ -11,9 +11,9 @@ from readme import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 OURS = {"service", "models"}
-BY_IMPORT = {"prometheus_client": "prometheus-client", "sklearn": "scikit-learn"}
+BY_IMPORT = {"prometheus_client": "prometheus-client", "sklearn": "scikit-learn", "PIL": "pillow"}
 # Extras whose packages the service imports where a model, a file or the environment asks for it.
-OF_SERVICE = ("text", "huggingface", "parquet", "otel", "ray")
+OF_SERVICE = ("text", "huggingface", "parquet", "images", "otel", "ray")
 # uvicorn takes these up by itself where they are installed: a faster parser and a faster loop.
 TAKEN_UP = {"httptools", "uvloop"}
 
@@ -47,7 +47,7 @@ def test_dependencies_are_what_the_service_imports() -> None:
 
 
 def test_serving_numbers_does_not_wait_for_what_only_some_need() -> None:
-    others = {"pyarrow", "tokenizers", "transformers", "opentelemetry", "ray"}
+    others = {"pyarrow", "PIL", "tokenizers", "transformers", "opentelemetry", "ray"}
     script = f"import sys, service.server; print({others} & set(sys.modules))"
     printed = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
