@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from unsure_client import (
     AsyncClient,
@@ -24,13 +25,18 @@ from unsure_client import (
 from waited import KINDS, client_before
 
 AT_ONCE = Retries(first_seconds=0.0)
+HEAD = {"model": "small", "version": "1", "mode": "deterministic"}
 REVIEW = {"id": "r/1", "status": "pending", "model": "small", "version": "1", "score": 0.5, "new": [1]}
 
 
 def prediction(request: httpx.Request, **head: Any) -> httpx.Response:
     """Answer as a model that gives each row's first number."""
-    rows = json.loads(request.content)["inputs"]
-    told = {"model": "small", "version": "1", "mode": "deterministic"} | head
+    return answering(request, json.loads(request.content)["inputs"], **head)
+
+
+def answering(request: httpx.Request, rows: list[list[float]], **head: Any) -> httpx.Response:
+    """Answer about rows, whatever was asked."""
+    told = HEAD | head
     told |= {
         "request_id": request.headers["x-request-id"],
         "predictions": [{"value": row[:1]} for row in rows],
@@ -96,6 +102,12 @@ def test_one_bad_moment_is_not_noticed(kind: str, first: Any) -> None:
         (lambda _: failure(429, "overloaded"), Overloaded),
         (lambda _: httpx.Response(200, json=["no object"]), UnexpectedAnswer),
         (lambda _: httpx.Response(200, json={"predictions": [{}], "request_id": "1"}), UnexpectedAnswer),
+        (
+            lambda _: httpx.Response(200, json=HEAD | {"predictions": [7], "request_id": "1"}),
+            UnexpectedAnswer,
+        ),
+        (lambda request: answering(request, rows=[]), UnexpectedAnswer),
+        (lambda request: answering(request, rows=[[1.0], [2.0]]), UnexpectedAnswer),
     ],
 )
 def test_a_bad_server_is_told(kind: str, answer: Any, expected: type[Exception]) -> None:
@@ -234,9 +246,39 @@ def _shown(function: Any) -> str:
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
-def test_what_cannot_be_an_address_is_refused(kind: Any) -> None:
-    with pytest.raises(ValueError, match=r"'127\.0\.0\.1:8000' must begin with http"):
-        kind("127.0.0.1:8000")
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("127.0.0.1:8000", r"'127\.0\.0\.1:8000' is none|must begin with http"),
+        ("ftp://server", "must begin with http"),
+        ("http://", "name a host"),
+        ("http://server:80:80", "is none"),
+        ("http://server/?a=1", "must end before its"),
+    ],
+)
+def test_what_cannot_be_an_address_is_refused(kind: Any, address: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        kind(address)
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+@pytest.mark.parametrize("key", ["", "a-secret\n", "a secret", "sécret"])
+def test_a_key_that_no_header_holds_is_refused_and_not_repeated(kind: Any, key: str) -> None:
+    with pytest.raises(ValueError, match="the api_key is empty, or holds") as caught:
+        kind("http://server", api_key=key)
+    assert not key or key.strip() not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("bad", [[float("nan")], [None, object()]])
+def test_nothing_is_sent_of_rows_of_which_one_cannot_be(kind: str, bad: list[Any]) -> None:
+    server = Server(prediction)
+    with client_before(kind, server, batching=Batching(rows=1)) as client:
+        with pytest.raises(ValueError, match="row 2 holds"):
+            client.predict("small", [[1.0], [2.0], bad])
+        with pytest.raises(ValueError, match="row 1 holds NaN"):
+            client.predict("small", np.array([[1.0], [np.nan]]))
+    assert server.asked == []
 
 
 @pytest.mark.parametrize("identifier", ["", "with space", "x" * 101, "ü"])

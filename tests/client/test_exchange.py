@@ -182,11 +182,36 @@ def test_a_proxys_error_is_one_of_its_status(status: int, kind: type[UnsureError
 
 @pytest.mark.parametrize(
     "answer",
-    [Answer(200, {}, b"<html>"), Answer(302, {}, b""), Answer(502, {}, b"[]"), Answer(418, {}, b"{}")],
+    [
+        Answer(200, {}, b"<html>"),
+        Answer(200, {}, b"[" * 100_000),
+        Answer(302, {}, b""),
+        Answer(502, {}, b"[" * 100_000),
+        Answer(418, {}, b"{}"),
+    ],
 )
 def test_what_is_no_unsure_server_is_told(answer: Answer) -> None:
     with pytest.raises(UnexpectedAnswer, match=f"status {answer.status}"):
         Told(answer).result()
+
+
+def test_a_server_that_has_moved_is_told_with_its_new_address() -> None:
+    moved = Answer(308, {"location": "https://elsewhere/v1/models"}, b"<html>")
+    with pytest.raises(UnexpectedAnswer, match=r"on to 'https://elsewhere/v1/models'.*address that answers"):
+        Told(moved).result()
+
+
+def test_tries_without_end_are_possible() -> None:
+    """As many as `wait_until_ready` makes of a server that takes half an hour to load."""
+    told = Told(*[REFUSED] * 2000, FINE, seconds=1e6, retries=Retries(limit=10_000, most_seconds=1.0))
+    assert told.result() == {"fine": True}
+    assert max(told.waits) == 0.5
+
+
+@pytest.mark.parametrize("seconds", [None, "30", -1.0, float("inf"), float("nan")])
+def test_a_time_that_is_none_is_refused(seconds: Any) -> None:
+    with pytest.raises(ValueError, match="timeout must be a number of seconds"):
+        Deadline(seconds, lambda: 0.0)
 
 
 def test_retry_after_is_seconds_or_a_date() -> None:
@@ -194,3 +219,5 @@ def test_retry_after_is_seconds_or_a_date() -> None:
     assert 90 < retry_after(date) <= 100
     past = format_datetime(datetime.now(UTC) - timedelta(seconds=100), usegmt=True)
     assert [retry_after(text) for text in (past, "12", " 3 ", "", "soon", "-5")] == [0, 12, 3, 0, 0, 0]
+    odd = f"Mon, 01 Jan {'9' * 20} 00:00:00 GMT"
+    assert [retry_after(text) for text in (odd, "1.5", "nan", "9" * 400)] == [0, 0, 0, float("inf")]

@@ -144,7 +144,7 @@ class Operations:
         given = yield from exchanged(request, self._patience(None))
         try:
             return read_answer(given)
-        except (KeyError, TypeError) as cause:
+        except (KeyError, TypeError, ValueError) as cause:
             raise UnexpectedAnswer(f"{request.path}: {cause!r}; check the server's version") from cause
 
     def _patience(self, timeout: float | None, retries: Retries | None = None) -> Patience:

@@ -8,6 +8,7 @@ from email.utils import parsedate_to_datetime
 from unsure_client.steps import Answer, Lost, Request
 
 _AGAIN = (429, 503)
+_MOST_DOUBLED = 64  # beyond it a float ends, and every limit is reached long before
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class Retries:
             draw: gives random numbers from 0 to 1.
         """
         asked = retry_after(outcome.headers.get("retry-after", "")) if isinstance(outcome, Answer) else 0.0
-        return asked + draw() * min(self.most_seconds, self.first_seconds * 2.0**tried)
+        doubled = self.first_seconds * 2.0 ** min(tried, _MOST_DOUBLED)
+        return asked + draw() * min(self.most_seconds, doubled)
 
 
 def is_worth_another(request: Request, outcome: Answer | Lost) -> bool:
@@ -55,7 +57,7 @@ def retry_after(header: str) -> float:
         return float(header)
     try:
         when = parsedate_to_datetime(header)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
     if when.tzinfo is None:
         when = when.replace(tzinfo=UTC)

@@ -31,6 +31,16 @@ class Rows:
         self._inputs = [_rows_of(rows) for rows in inputs]
         self.count = self._count()
 
+    def check(self) -> None:
+        """Look at every row before the first is sent.
+
+        Raises:
+            InvalidInput: one cannot be written.
+        """
+        for number in range(self.count):
+            if not all(_is_plain(rows[number]) for rows in self._inputs):
+                self.encoded(number)
+
     def encoded(self, number: int) -> tuple[bytes, ...]:
         """Write a row as JSON, one text an input.
 
@@ -69,6 +79,13 @@ def _converted(given: Any) -> NDArray[Any]:
 
 def _is_pandas(given: Any) -> bool:
     return hasattr(given, "to_numpy") and hasattr(given, "index")
+
+
+def _is_plain(row: Any) -> bool:
+    """Tell of a row, without writing it, whether it surely can be."""
+    if isinstance(row, (np.ndarray, np.number)) and row.dtype.kind in "biuf":
+        return bool(np.isfinite(row).all())
+    return isinstance(row, str)
 
 
 def _encoded(row: Any, number: int) -> bytes:
