@@ -118,7 +118,7 @@ class _Front:
     def __serve_build_asgi_app__(self) -> Any:
         """Make the application; Ray starts and stops it."""
         settings = self._settings
-        start_logging(settings.log_level)
+        start_logging(settings.log_level, settings.log_format)
         prepare_process(1)
         own = build(replace(settings, device="cpu"), Before(tuple(self._handles)), owns_process=True)
         models = [
