@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+import torch
 from unsure_client import (
     AsyncClient,
     Batching,
@@ -17,6 +18,7 @@ from unsure_client import (
     Conflict,
     ConnectionFailed,
     DeadlineExceeded,
+    InvalidInput,
     ModelChanged,
     Overloaded,
     Retries,
@@ -267,6 +269,30 @@ def test_a_key_that_no_header_holds_is_refused_and_not_repeated(kind: Any, key: 
     with pytest.raises(ValueError, match="the api_key is empty, or holds") as caught:
         kind("http://server", api_key=key)
     assert not key or key.strip() not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"threshold": float("nan")}, "threshold cannot be sent: it is nan"),
+        ({"samples": {2}}, r"samples cannot be sent: it is \{2\}"),
+        ({"rows": torch.ones(1, 2, requires_grad=True)}, "a Tensor that numpy cannot take: .*requires grad"),
+    ],
+)
+def test_what_cannot_be_sent_is_told_by_its_name(given: dict[str, Any], message: str) -> None:
+    server = Server(prediction)
+    with client_before("blocking", server) as client, pytest.raises(InvalidInput, match=message):
+        client.uncertainty(**({"model": "small", "rows": [[1.0]]} | given))
+    assert server.asked == []
+
+
+def test_one_thing_to_include_need_be_no_list() -> None:
+    server = Server(lambda _: failure(400, "invalid_input"))
+    with client_before("blocking", server) as client:
+        for include in ("quantiles", ("quantiles",)):
+            with pytest.raises(InvalidInput):
+                client.uncertainty("small", [[1.0]], include=include)
+    assert [json.loads(request.content)["include"] for request in server.asked] == [["quantiles"]] * 2
 
 
 @pytest.mark.parametrize("kind", KINDS)

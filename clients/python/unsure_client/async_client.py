@@ -79,7 +79,7 @@ class AsyncClient:
         samples: Samples | None = None,
         seed: Seed | None = None,
         threshold: float | None = None,
-        include: Sequence[Include] | None = None,
+        include: Include | Sequence[Include] | None = None,
         review: bool | None = None,
         version: str | int | None = None,
         request_id: str | None = None,

@@ -95,7 +95,7 @@ class Client:
         samples: Samples | None = None,
         seed: Seed | None = None,
         threshold: float | None = None,
-        include: Sequence[Include] | None = None,
+        include: Include | Sequence[Include] | None = None,
         review: bool | None = None,
         version: str | int | None = None,
         request_id: str | None = None,

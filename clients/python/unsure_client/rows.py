@@ -69,7 +69,10 @@ def _rows_of(given: RowsGiven) -> Sequence[Any] | NDArray[Any]:
 
 def _converted(given: Any) -> NDArray[Any]:
     """Take what is an array to numpy: a tensor, say."""
-    array = np.asarray(given)
+    try:
+        array = np.asarray(given)
+    except (RuntimeError, TypeError, ValueError) as cause:  # of a tensor that has a gradient, or is elsewhere
+        raise InvalidInput(f"rows are a {type(given).__name__} that numpy cannot take: {cause}") from cause
     if not array.ndim:
         raise InvalidInput(
             f"rows must be an array, a sequence or a DataFrame, and are a {type(given).__name__}"
