@@ -6,11 +6,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from service.uncertainty.classification import ClassStatistics
+from service.uncertainty.classification import ClassificationMeasures, ClassStatistics
 from service.uncertainty.regression import ValueStatistics
 
 Array = NDArray[np.float64]
-Statistics = ClassStatistics | ValueStatistics
+Classes = ClassStatistics | ClassificationMeasures
+Statistics = Classes | ValueStatistics
 Task = Literal["classification", "regression"]
 
 _SMALLEST_MEAN = 1e-12  # keeps a relative deviation finite where the mean is 0
@@ -18,7 +19,7 @@ _SMALLEST_MEAN = 1e-12  # keeps a relative deviation finite where the mean is 0
 # One less the greatest of the classes' shares, of the probability or of the votes.
 SHARES = ("max_probability", "variation_ratio")
 
-CLASSIFICATION_SCORES: dict[str, Callable[[ClassStatistics], Array]] = {
+CLASSIFICATION_SCORES: dict[str, Callable[[Classes], Array]] = {
     "predictive_entropy": lambda of: of.predictive_entropy,
     "expected_entropy": lambda of: of.expected_entropy,
     "mutual_information": lambda of: of.mutual_information,
@@ -48,7 +49,7 @@ def score(statistics: Statistics, name: str) -> Array:
         statistics: of either task.
         name: one of the task's `score_names`.
     """
-    if isinstance(statistics, ClassStatistics):
+    if isinstance(statistics, Classes):
         return CLASSIFICATION_SCORES[name](statistics)
     return np.asarray(target_scores(statistics, name).max(-1))
 
