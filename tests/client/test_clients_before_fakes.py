@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import json
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import httpx
@@ -157,17 +157,23 @@ def test_no_more_requests_are_in_flight_than_are_wanted(in_flight: int) -> None:
     assert values == [[float(number)] for number in range(9)]
 
 
-def test_an_answer_that_comes_in_drops_ends_with_the_time() -> None:
-    """Each drop comes within httpx's time, which is for one of them, and the whole never does."""
+class Drops(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A body in drops that are all there at once, for longer than a test has time."""
 
-    class Drops(httpx.SyncByteStream):
-        def __iter__(self) -> Any:
-            while True:
-                yield b" "
+    def __iter__(self) -> Iterator[bytes]:
+        end = time.monotonic() + 1.0
+        while time.monotonic() < end:
+            yield b" "
 
-    with client_before(
-        "blocking", Server(lambda _: httpx.Response(200, stream=Drops())), timeout=0.05
-    ) as client:
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for drop in self:
+            yield drop
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_answer_that_comes_in_drops_ends_with_the_time(kind: str) -> None:
+    """Each drop comes within httpx's time, which is for one of them, and the whole does not."""
+    with client_before(kind, Server(lambda _: httpx.Response(200, stream=Drops())), timeout=0.05) as client:
         began = time.monotonic()
         with pytest.raises(DeadlineExceeded, match=r"no answer within 0\.05 s"):
             client.predict("small", [[1.0]])

@@ -30,6 +30,7 @@ ASK = Request("POST", "/v1/models/small/predict", body=b"{}", request_id="mine")
 STEP = replace(ASK, repeatable=False)
 FINE = Answer(200, {}, b'{"fine": true}')
 REFUSED = Lost("ConnectError: refused", sent=False)
+BAD_GATEWAY = Answer(502, {}, b"<html>no</html>")
 RESET = Lost("ReadError: reset")
 LATE = Lost("ReadTimeout", late=True)
 
@@ -83,7 +84,9 @@ class Told:
         return self._outcomes.pop(0)
 
 
-@pytest.mark.parametrize("outcome", [failed(429, "overloaded"), failed(503, "unavailable"), REFUSED, RESET])
+@pytest.mark.parametrize(
+    "outcome", [failed(429, "overloaded"), failed(503, "unavailable"), REFUSED, RESET, BAD_GATEWAY]
+)
 def test_what_is_safe_is_tried_again_as_the_same_request(outcome: Answer | Lost) -> None:
     told = Told(outcome, outcome, FINE)
     assert told.result() == {"fine": True}
@@ -106,6 +109,10 @@ def test_a_step_that_may_have_been_done_is_not_repeated() -> None:
     told = Told(RESET, FINE)
     with pytest.raises(ConnectionFailed, match="the server may have done it"):
         told.result(STEP)
+    told = Told(BAD_GATEWAY, FINE)
+    with pytest.raises(Unavailable):
+        told.result(STEP)
+    assert len(told.sent) == 1
     assert Told(REFUSED, FINE).result(STEP) == {"fine": True}
     assert Told(failed(429, "overloaded"), FINE).result(STEP) == {"fine": True}
 
@@ -174,7 +181,9 @@ def test_no_class_is_without_a_code_of_the_server() -> None:
     assert set(BY_CODE) <= {failure.code for failure in FAILURES} | {"conflict"}
 
 
-@pytest.mark.parametrize(("status", "kind"), [(403, Forbidden), (503, Unavailable), (400, InvalidInput)])
+@pytest.mark.parametrize(
+    ("status", "kind"), [(403, Forbidden), (503, Unavailable), (502, Unavailable), (400, InvalidInput)]
+)
 def test_a_proxys_error_is_one_of_its_status(status: int, kind: type[UnsureError]) -> None:
     with pytest.raises(kind, match=f"status {status}"):
         Told(Answer(status, {}, b"<html>no</html>"), retries=Retries(0)).result()
@@ -186,7 +195,7 @@ def test_a_proxys_error_is_one_of_its_status(status: int, kind: type[UnsureError
         Answer(200, {}, b"<html>"),
         Answer(200, {}, b"[" * 100_000),
         Answer(302, {}, b""),
-        Answer(502, {}, b"[" * 100_000),
+        Answer(500, {}, b"[" * 100_000),
         Answer(418, {}, b"{}"),
     ],
 )

@@ -7,6 +7,7 @@ import httpx
 from unsure_client.steps import Answer, Lost, Send
 
 _KEY = re.compile(r"[!-~]+")
+TOO_SLOW = Lost("the answer came too slowly", late=True)
 _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
