@@ -58,7 +58,7 @@ def build(
     fellowship = place.linked(_applying(catalogue, owns_process=owns_process))
     queue = _review_queue(settings)
     reviewing = _reviewing(settings, queue, telemetry)
-    guard = Guard(_ring(settings), telemetry, protect_all=settings.protect_all)
+    guard = Guard(key_ring(settings), telemetry, protect_all=settings.protect_all)
     predictor = Predictor(catalogue, scheduler, telemetry, settings.max_sample_values, reviewing)
     upkeep = Upkeep(queue, settings.review_days, catalogue, telemetry.reviews)
     lifespan = Lifespan(catalogue, scheduler, upkeep, place, fellowship, tracing, owns_process=owns_process)
@@ -135,7 +135,12 @@ def execution(settings: Settings) -> Execution:
     return Execution(device, settings.plan, settings.precision, settings.compile_after_seconds)
 
 
-def _ring(settings: Settings) -> KeyRing | None:
+def key_ring(settings: Settings) -> KeyRing | None:
+    """Read the keys that requests need; None where they need none.
+
+    Raises:
+        StartError: the settings contradict each other, or the file of keys is wrong.
+    """
     path = settings.api_keys_file
     if path is None:
         if settings.protect_all:
