@@ -55,6 +55,18 @@ def test_serving_numbers_does_not_wait_for_what_only_some_need() -> None:
     assert printed == "set()\n"
 
 
+def test_no_page_has_a_registry_asked_for_our_names() -> None:
+    """One of them is somebody else's there, and the other might become anybody's."""
+    pages = [ROOT / "README.md", ROOT / "clients/python/README.md", *(ROOT / "docs").rglob("*.md")]
+    asked = [
+        name
+        for page in pages
+        for command in re.findall(r"pip install ([^`\n#]*)", page.read_text("utf-8"))
+        for name in re.findall(r"(?<![./\w-])unsure(?:-client)?\b", command)
+    ]
+    assert asked == []
+
+
 def test_training_needs_its_extra_alone() -> None:
     extra = names(PROJECT["optional-dependencies"]["train"])
     assert imported("models") - names(PROJECT["dependencies"]) == extra
