@@ -16,7 +16,11 @@ _OPTIONS = (
     click.option("--factory", help="PACKAGE.MODULE:FUNCTION that builds the network."),
     click.option("--arguments", help="Its keyword arguments, as a JSON object."),
     click.option("--weights", type=_FILE, help="Weights, as safetensors."),
-    click.option("--task", type=click.Choice(["classification", "regression"]), help="What the model does."),
+    click.option(
+        "--task",
+        type=click.Choice(["classification", "token_classification", "regression"]),
+        help="What the model does.",
+    ),
     click.option(
         "--input",
         "inputs",

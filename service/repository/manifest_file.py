@@ -102,17 +102,19 @@ def _source_rules(manifest: Manifest) -> list[tuple[bool, str, str]]:
             (bool(manifest.input), "input", said),
             (manifest.output.name is not None, "output.name", said),
         ]
-    unlabelled = manifest.task == "classification" and not manifest.output.labels
+    unlabelled = manifest.classifies and not manifest.output.labels
+    no_texts = manifest.per_token and not manifest.tokenizer
     return [
         (not manifest.input, "missing key input", "one table per tensor"),
         (unlabelled, "output.labels", "classification needs 2 or more, one a class"),
+        (no_texts, "missing key tokenizer", "a model that labels tokens takes texts"),
         *(input_rules(manifest.input) if manifest.tokenizer and manifest.input else ()),
     ]
 
 
 def _rules(manifest: Manifest, folder: str) -> list[tuple[bool, str, str]]:
     output, sampling, threshold = manifest.output, manifest.sampling, manifest.policy.threshold
-    classifies = manifest.task == "classification"
+    classifies = manifest.classifies
     names = [tensor.name for tensor in manifest.input]
     softmax = output.activation == "softmax"
     fewest = sampling.samples.min if isinstance(sampling.samples, AdaptiveSpec) else sampling.most_samples
