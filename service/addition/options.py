@@ -30,6 +30,11 @@ _OPTIONS = (
     ),
     click.option("--tokenizer", type=_FILE, help="Of a model of texts: a file of the library tokenizers."),
     click.option("--max-tokens", type=click.IntRange(1), help="Of a text."),
+    click.option(
+        "--words",
+        is_flag=True,
+        help="Of a model that labels tokens: the first of each word has an answer, and stands for the word.",
+    ),
     click.option("--labels", help="Of the classes, comma-separated."),
     click.option("--output", help="Which output is served, where forward returns several."),
     click.option(

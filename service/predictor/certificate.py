@@ -123,6 +123,8 @@ def entry_sha256(read: ReadModel) -> str:
     others = sorted(read.others_sha256.items())
     if others:
         parts += [manifest.tokenizer, others]
+    if manifest.tokens is not None:
+        parts.append(manifest.tokens)
     return sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()
 
 

@@ -211,8 +211,11 @@ class ServedModel:
 def _reader(read: ReadModel) -> InputReader | TextReader:
     if read.manifest.tokenizer is None or read.tokenizer is None:
         return InputReader(read.manifest.input)
-    kind = TokenReader if read.manifest.per_token else TextReader
-    return kind(read.manifest.tokenizer.max_tokens, read.manifest.input, read.tokenizer)
+    given = read.manifest.tokenizer.max_tokens, read.manifest.input, read.tokenizer
+    if not read.manifest.per_token:
+        return TextReader(*given)
+    tokens = read.manifest.tokens
+    return TokenReader(*given, words=tokens is not None and tokens.labelled == "first_of_word")
 
 
 def _policy(manifest: Manifest, version: int) -> Policy:

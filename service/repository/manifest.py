@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from service.repository.text import TokenizerSpec
+from service.repository.text import TokenizerSpec, TokensSpec
 
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -134,6 +134,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     output: OutputSpec = OutputSpec()
     sampling: SamplingSpec = SamplingSpec()
     tokenizer: TokenizerSpec | None = None
+    tokens: TokensSpec | None = None
     columns: dict[str, tuple[str, ...]] = {}
 
     @property

@@ -23,7 +23,7 @@ from service.repository.manifest import (
     SamplingSpec,
     Task,
 )
-from service.repository.text import TokenizerSpec, input_rules
+from service.repository.text import TokenizerSpec, TokensSpec, input_rules
 
 _LARGEST_SEED = 2**64 - 1
 
@@ -61,6 +61,7 @@ _WAYS_OUT = {
     ".dtype": f"it is one of {', '.join(get_args(Dtype))}",
     "output.activation": "it is softmax or none",
     "sampling.samples": 'it is a number, { min, max }, or "exact"',
+    "tokens.labelled": "it is every or first_of_word",
     "tokenizer.file": "a file of the version's folder, by its name",
     "sampling.sites": 'it is "all", "head", or a list of patterns',
 }
@@ -84,6 +85,7 @@ _TABLES: dict[str, type[Struct]] = {
     "sampling.samples": AdaptiveSpec,
     "policy": PolicySpec,
     "tokenizer": TokenizerSpec,
+    "tokens": TokensSpec,
 }
 
 
@@ -143,6 +145,7 @@ def _rules(manifest: Manifest, folder: str) -> list[tuple[bool, str, str]]:
             no_values,
         ),
         (sampling.seed > _LARGEST_SEED, "sampling.seed", f"{sampling.seed} is more than 2**64 - 1"),
+        (manifest.tokens is not None and not manifest.per_token, "tokens", "is for token_classification"),
         (sampling.sites == (), "sampling.sites", "an empty list samples nothing"),
         (not isfinite(threshold), "policy.threshold", f"{threshold} is not finite"),
         (

@@ -168,7 +168,9 @@ def test_a_folder_that_labels_tokens_is_added_and_tried_on_texts(
         0.693,
     )
     assert serve().get("/v1/models/tags").json()["output"]["labels"] == list(taggers.LABELS.values())
-    assert "made-up row 0: " in add("other", "--huggingface", folder).stdout
+    assert "made-up row 0: " in add("other", "--huggingface", folder, "--words").stdout
+    answer = serve().post("/v1/models/other/predict", json={"inputs": ["bad films"]}).json()
+    assert [token["text"] for token in answer["predictions"][0]["tokens"]] == ["bad", "films"]
 
 
 def test_a_tagger_of_a_factory_takes_a_tokenizer_too(

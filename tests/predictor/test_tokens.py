@@ -15,11 +15,11 @@ from service.repository.manifest import InputSpec
 IDS = InputSpec("input_ids", "int64", (-1,))
 
 
-def read(*some: str, tokenizer: Tokenizer | None = None) -> Rows:
+def read(*some: str, tokenizer: Tokenizer | None = None, words: bool = False) -> Rows:
     made = tokenizer or texts.tokenizer()
     made.no_truncation()
     made.no_padding()
-    return TokenReader(12, (IDS,), made).read(json.dumps(some).encode())
+    return TokenReader(12, (IDS,), made, words=words).read(json.dumps(some).encode())
 
 
 def test_tokens_are_places_of_the_text_in_code_points() -> None:
@@ -37,6 +37,14 @@ def test_the_last_tensor_leaves_out_what_the_tokenizer_adds() -> None:
         assert counted[:, 1:-1].all()
         assert not counted[:, [0, -1]].any()
     assert [text.text for text in rows.texts] == ["good film", "bad", "not bad"]
+
+
+def test_the_first_token_of_a_word_stands_for_it() -> None:
+    rows = read("bad films , films", "good", words=True)
+    assert rows.texts[0].spans == ((0, 3), (4, 9), (10, 11), (12, 17))
+    ids, counted = rows.groups[0].inputs
+    assert counted[0].tolist() == [False, True, True, False, True, True, False, False]
+    assert [texts.WORDS[number] for number in ids[0, counted[0]]] == ["bad", "film", "[UNK]", "film"]
 
 
 def test_a_text_without_a_token_of_its_own_is_refused() -> None:
