@@ -16,7 +16,11 @@ _OPTIONS = (
     click.option("--factory", help="PACKAGE.MODULE:FUNCTION that builds the network."),
     click.option("--arguments", help="Its keyword arguments, as a JSON object."),
     click.option("--weights", type=_FILE, help="Weights, as safetensors."),
-    click.option("--task", type=click.Choice(["classification", "regression"]), help="What the model does."),
+    click.option(
+        "--task",
+        type=click.Choice(["classification", "token_classification", "regression"]),
+        help="What the model does.",
+    ),
     click.option(
         "--input",
         "inputs",
@@ -26,6 +30,11 @@ _OPTIONS = (
     ),
     click.option("--tokenizer", type=_FILE, help="Of a model of texts: a file of the library tokenizers."),
     click.option("--max-tokens", type=click.IntRange(1), help="Of a text."),
+    click.option(
+        "--words",
+        is_flag=True,
+        help="Of a model that labels tokens: the first of each word has an answer, and stands for the word.",
+    ),
     click.option("--labels", help="Of the classes, comma-separated."),
     click.option("--output", help="Which output is served, where forward returns several."),
     click.option(

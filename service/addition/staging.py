@@ -139,7 +139,7 @@ def _complete(wanted: Wanted) -> dict[str, Any]:
             f"--threshold is missing: say above which {policy['measure']} a row shall be flagged"
         )
     said: Mapping[str, Any] = {"name": wanted.name, **wanted.keys, "policy": policy}
-    order = ("name", "task", "source", "input", "tokenizer", "output", "sampling", "policy")
+    order = ("name", "task", "source", "input", "tokenizer", "tokens", "output", "sampling", "policy")
     return {key: said[key] for key in order if said.get(key)}
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 
 from service.errors import AdditionRefused
-from service.predictor.answers import EXACT, Array, ClassPrediction, Sampled
+from service.predictor.answers import EXACT, Array, ClassPrediction, Sampled, TokenPrediction
 from service.predictor.rows import Group, Rows
 from service.predictor.served_model import ServedModel
 from service.predictor.together import Draw
@@ -46,7 +46,7 @@ def tried(model: ServedModel, sample: Path | None) -> str:
 
 def _rows(model: ServedModel, sample: Path | None) -> Rows:
     if sample is None:
-        return Rows((Group(range(1), model.engine.example(1)),))
+        return Rows((model.made_up(1),))
     try:
         content = sample.read_bytes()
     except OSError as cause:
@@ -68,12 +68,19 @@ def _predicted(model: ServedModel, group: Group) -> list[str]:
     prediction = model.predict(group.inputs)
     if isinstance(prediction, ClassPrediction):
         return [_class(model, row) for row in prediction.probabilities]
+    if isinstance(prediction, TokenPrediction):
+        return [_tokens(model, row) for row in prediction.probabilities]
     return [_values(row) for row in prediction.value]
 
 
 def _class(model: ServedModel, probabilities: Array) -> str:
     best = int(probabilities.argmax())
     return f"{model.identity.labels[best]}, {probabilities[best]:.3g}"
+
+
+def _tokens(model: ServedModel, probabilities: Array) -> str:
+    more = f"; and {len(probabilities) - _SHOWN} tokens more" if len(probabilities) > _SHOWN else ""
+    return "; ".join(_class(model, token) for token in probabilities[:_SHOWN]) + more
 
 
 def _values(values: Array) -> str:

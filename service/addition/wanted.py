@@ -98,11 +98,13 @@ _SPELT = {"inputs": "input"}  # one --input is one of several
 _READ: dict[str, Callable[[str], Any]] = {
     "arguments": _arguments,
     "labels": _labels,
+    "words": lambda _: "first_of_word",
 }
 _PLACES = {
     "factory": ("source", "factory"),
     "arguments": ("source", "arguments"),
     "max_tokens": ("tokenizer", "max_tokens"),
+    "words": ("tokens", "labelled"),
     "labels": ("output", "labels"),
     "output": ("output", "name"),
     "activation": ("output", "activation"),

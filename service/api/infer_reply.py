@@ -10,13 +10,14 @@ from starlette.responses import Response
 
 from service.api.infer_body import HEADER_LENGTH, Parameters
 from service.errors import InvalidInput, NoDropout
-from service.predictor.answers import ClassPrediction, UncertaintyAnswer, ValuePrediction
+from service.predictor.answers import Prediction, PredictionAnswer, UncertaintyAnswer, ValuePrediction
 from service.predictor.served_model import ServedModel
+from service.predictor.tokenized import measured, offsets
 
 BINARY = "application/octet-stream"
 """Of a body that has tensors in binary behind its JSON."""
 
-_ELEMENTS = {"FP32": "<f4", "BOOL": "?"}
+_ELEMENTS = {"FP32": "<f4", "BOOL": "?", "INT64": "<i8"}
 
 
 class OutputTensor(Struct):
@@ -48,40 +49,55 @@ class Output:
         wide: whether a row has a number for each class or value, or one.
         of: finds it in an uncertainty answer.
         datatype: of its elements.
+        of_tokens: whether each token has it, where tokens are labelled.
     """
 
     name: str
     wide: bool
     of: Callable[[UncertaintyAnswer], Any]
     datatype: str = "FP32"
+    of_tokens: bool = True
+
+    def shape(self, model: ServedModel) -> list[int]:
+        """Give its shape; -1 is any."""
+        tokens = [-1] if self.of_tokens and model.manifest.per_token else []
+        width = 2 if self is OFFSETS else model.shown_width
+        return [-1, *tokens, *([width] if self.wide else [])]
 
 
 def _measure(name: str) -> Callable[[UncertaintyAnswer], Any]:
-    return lambda answer: getattr(answer.sampled.measures, name)
+    return lambda answer: measured(answer.sampled.measures, name)
 
 
-def shown(prediction: ClassPrediction | ValuePrediction) -> Any:
-    """Give the deterministic output, [rows, width]."""
-    return prediction.probabilities if isinstance(prediction, ClassPrediction) else prediction.value
+def shown(output: Output, answer: PredictionAnswer) -> Any:
+    """Give an output of the whole network."""
+    return offsets(answer.texts) if output is OFFSETS else _values(answer.prediction)
+
+
+def _values(prediction: Prediction) -> Any:
+    return prediction.value if isinstance(prediction, ValuePrediction) else prediction.together
 
 
 def _whole(answer: UncertaintyAnswer) -> Any:
     assert answer.whole is not None  # noqa: S101  # it was asked for
-    return shown(answer.whole)
+    return _values(answer.whole)
 
 
-_WHOLE = Output("output", True, _whole)
+WHOLE = Output("output", True, _whole)
+
+OFFSETS = Output("offsets", True, lambda answer: offsets(answer.texts), "INT64")
+"""Where tokens begin and end in their text; given only where it is asked for by name."""
 
 SAMPLED = {
     output.name: output
     for output in (
-        Output("mean", True, lambda answer: answer.sampled.measures.mean),
-        Output("variance", True, lambda answer: answer.sampled.measures.variance),
-        Output("standard_error", True, lambda answer: answer.sampled.measures.standard_error),
-        Output("score", False, lambda answer: answer.sampled.scores),
+        Output("mean", True, _measure("mean")),
+        Output("variance", True, _measure("variance")),
+        Output("standard_error", True, _measure("standard_error")),
+        Output("score", False, lambda answer: answer.sampled.scores, of_tokens=False),
         Output("predictive_entropy", False, _measure("predictive_entropy")),
         Output("mutual_information", False, _measure("mutual_information")),
-        Output("low_confidence", False, lambda answer: answer.low_confidence, "BOOL"),
+        Output("low_confidence", False, lambda answer: answer.low_confidence, "BOOL", of_tokens=False),
     )
 }
 """Outputs that make a request one for samples."""
@@ -91,10 +107,11 @@ _OF_CLASSES = {"predictive_entropy", "mutual_information"}
 
 def outputs_of(model: ServedModel) -> list[Output]:
     """List what a model declares: the deterministic output, and those of its samples."""
+    plain = [WHOLE, OFFSETS] if model.manifest.per_token else [WHOLE]
     if not model.engine.report.can_sample:
-        return [_WHOLE]
-    classifies = model.manifest.task == "classification"
-    return [_WHOLE, *(output for name, output in SAMPLED.items() if classifies or name not in _OF_CLASSES)]
+        return plain
+    classifies = model.manifest.classifies
+    return [*plain, *(output for name, output in SAMPLED.items() if classifies or name not in _OF_CLASSES)]
 
 
 def chosen(model: ServedModel, names: Sequence[str], *, sampled: bool) -> list[Output]:
@@ -105,10 +122,10 @@ def chosen(model: ServedModel, names: Sequence[str], *, sampled: bool) -> list[O
         NoDropout: samples are asked for, and there is nothing to sample.
     """
     if sampled and not model.engine.report.can_sample:
-        raise NoDropout(f"model {model.identity.model} has no dropout to sample; ask for {_WHOLE.name} alone")
+        raise NoDropout(f"model {model.identity.model} has no dropout to sample; ask for {WHOLE.name} alone")
     declared = {output.name: output for output in outputs_of(model)}
     if not names:
-        return [output for output in declared.values() if (output.name in SAMPLED) == sampled]
+        return [one for one in declared.values() if (one.name in SAMPLED) == sampled and one is not OFFSETS]
     for name in names:
         if name not in declared:
             raise InvalidInput(f"there is no output {name[:80]!r}; there are: {', '.join(declared)}")

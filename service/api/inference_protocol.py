@@ -10,7 +10,16 @@ from starlette.responses import Response
 from service import __version__
 from service.api.exchange import is_request_id, reply, request_id, version_number
 from service.api.infer_body import InferBody, InferRequest, Parameters, read_infer
-from service.api.infer_reply import SAMPLED, InferReply, Output, chosen, infer_response, outputs_of, shown
+from service.api.infer_reply import (
+    SAMPLED,
+    WHOLE,
+    InferReply,
+    Output,
+    chosen,
+    infer_response,
+    outputs_of,
+    shown,
+)
 from service.api.observed import Observer, is_sampled
 from service.api.operations import INFERENCE_ERRORS, MODEL_ERRORS, Operation, model_paths
 from service.errors import NoDropout, Unavailable
@@ -194,8 +203,9 @@ class ProtocolFace:
         outputs = chosen(model, asked.outputs, sampled=sampled)
         identifier = asked.id or request_id(request.scope)
         if not sampled:
-            plain = await self._predictor.predict(Question(*_question(asked, request)), model)
-            arrays: dict[Output, Any] = dict.fromkeys(outputs, shown(plain.prediction))
+            question = Question(*_question(asked, request), alike=_alike(outputs))
+            plain = await self._predictor.predict(question, model)
+            arrays: dict[Output, Any] = {output: shown(output, plain) for output in outputs}
             return infer_response(model, identifier, {"mode": DETERMINISTIC}, arrays, asked.in_binary)
         drawn = await self._predictor.uncertainty(_draw(asked, request, outputs), model)
         arrays = {output: output.of(drawn) for output in outputs}
@@ -224,19 +234,25 @@ def _metadata(entry: Entry, model: ServedModel) -> ModelMetadata:
 
 
 def _outputs(model: ServedModel) -> list[TensorMetadata]:
-    wide, one = [-1, model.shown_width], [-1]
-    return [
-        TensorMetadata(output.name, output.datatype, wide if output.wide else one)
-        for output in outputs_of(model)
-    ]
+    return [TensorMetadata(output.name, output.datatype, output.shape(model)) for output in outputs_of(model)]
+
+
+def _alike(outputs: Sequence[Output]) -> bool:
+    """Tell whether texts must have as many tokens to fit one tensor."""
+    return any(output.of_tokens for output in outputs)
 
 
 def _draw(asked: InferRequest, request: Request, outputs: Sequence[Output]) -> UncertaintyQuestion:
     # The protocol's identifier may be any text, and of any length.
     identifier = asked.id if asked.id and is_request_id(asked.id) else request_id(request.scope)
-    whole = any(output.name not in SAMPLED for output in outputs)
-    question = _question(asked, request)
-    return UncertaintyQuestion(*question, identifier, samples=asked.samples, seed=asked.seed, whole=whole)
+    return UncertaintyQuestion(
+        *_question(asked, request),
+        identifier,
+        alike=_alike(outputs),
+        samples=asked.samples,
+        seed=asked.seed,
+        whole=WHOLE in outputs,
+    )
 
 
 def _parameters(drawn: UncertaintyAnswer) -> Parameters:

@@ -17,6 +17,7 @@ from service.api.model_views import (
 )
 from service.api.observed import Observer, is_sampled
 from service.api.operations import INFERENCE_ERRORS, MODEL_ERRORS, Operation, model_paths
+from service.api.token_wire import TokenPredictions, TokenUncertainties
 from service.api.views import predict_reply, uncertainty_reply
 from service.api.wire import (
     AdaptiveSamples,
@@ -62,7 +63,7 @@ class NativeFace:
                     "Predict, nothing dropped",
                     self.predict,
                     PredictBody,
-                    (ClassPredictions, ValuePredictions),
+                    (ClassPredictions, TokenPredictions, ValuePredictions),
                     INFERENCE_ERRORS,
                     scope="predict",
                 )
@@ -75,7 +76,7 @@ class NativeFace:
                     "Sample thinned networks: mean, variance, measures and a flag",
                     self.uncertainty,
                     UncertaintyBody,
-                    (ClassUncertainties, ValueUncertainties),
+                    (ClassUncertainties, TokenUncertainties, ValueUncertainties),
                     (*INFERENCE_ERRORS, NoDropout),
                     scope="predict",
                 )

@@ -1,5 +1,6 @@
 """Items of the review queue as the JSON that clients see."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,7 +21,7 @@ from service.review.items import Item
 from service.review.paging import Order
 from service.review.store import Page, Tally
 
-_ANSWER = {"label", "class_index", "value"}
+_ANSWER = {"label", "class_index", "value", "text", "start", "end"}
 """What a prediction has where nothing may tell how sure the model was."""
 
 
@@ -39,7 +40,9 @@ def review_line(item: Item, now: float, *, blind: bool) -> Review:
 
 def _blinded(shown: Review) -> Review:
     """Take out whatever comes of how sure the model was, and the hash by which audits are chosen."""
-    answer = {name: value for name, value in shown.prediction.items() if name in _ANSWER}
+    answer = _without_confidence(shown.prediction)
+    if "tokens" in shown.prediction:
+        answer = {"tokens": [_without_confidence(token) for token in shown.prediction["tokens"]]}
     return replace(
         shown,
         threshold=None,
@@ -50,6 +53,10 @@ def _blinded(shown: Review) -> Review:
         audit=None,
         input_sha256=None,
     )
+
+
+def _without_confidence(prediction: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in prediction.items() if name in _ANSWER}
 
 
 def _line(item: Item, now: float) -> Review:
@@ -100,7 +107,6 @@ def review_stats(tallies: list[Tally], watched: list[WatchedVersion]) -> ReviewS
 def label_studio(shown: Review) -> dict[str, Any]:
     """Show an item as a task of Label Studio: its prediction, and its annotation where it is resolved."""
     prediction, resolution = shown.prediction, shown.resolution
-    answered = prediction.get("label", prediction.get("value"))
     task: dict[str, Any] = {
         "data": {
             "review_id": shown.id,
@@ -112,7 +118,7 @@ def label_studio(shown: Review) -> dict[str, Any]:
             {
                 "model_version": f"{shown.model}/{shown.version}",
                 "score": prediction.get("confidence", 0.0),
-                "result": [_result(answered)],
+                "result": _results(prediction),
             }
         ],
         "annotations": [],
@@ -121,6 +127,18 @@ def label_studio(shown: Review) -> dict[str, Any]:
         said = resolution.value if resolution.label is None else resolution.label
         task["annotations"] = [{"completed_by": resolution.reviewer, "result": [_result(said)]}]
     return task
+
+
+def _results(prediction: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Show an answer: spans of a text, a choice, or a number."""
+    if "tokens" in prediction:
+        return [_span(token) for token in prediction["tokens"]]
+    return [_result(prediction.get("label", prediction.get("value")))]
+
+
+def _span(token: Mapping[str, Any]) -> dict[str, Any]:
+    value = {"start": token["start"], "end": token["end"], "labels": [token["label"]]}
+    return {"from_name": "label", "to_name": "input", "type": "labels", "value": value}
 
 
 def _result(said: Any) -> dict[str, Any]:

@@ -70,7 +70,10 @@ class ReleaseBody(Struct, forbid_unknown_fields=True):
 
 
 class ResolveBody(Struct, forbid_unknown_fields=True):
-    """What is right: a label of the model's in classification, values in regression."""
+    """What is right: a label of the model's in classification, values in regression.
+
+    Of a text whose tokens are labelled, the label is "correct" where all of theirs are, else "wrong".
+    """
 
     reviewer: Reviewer
     label: Annotated[str, Meta(min_length=1, max_length=1000)] | UnsetType = UNSET
@@ -108,7 +111,7 @@ class Review(Struct):
     created_at: datetime
     model: str
     version: str
-    task: Literal["classification", "regression"]
+    task: Literal["classification", "token_classification", "regression"]
     policy_id: str
     measure: str
     threshold: float | None

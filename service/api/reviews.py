@@ -195,6 +195,8 @@ class ReviewFace:
 
     def _check_label(self, item: Item, label: str | None) -> None:
         """Refuse a label that is none of the model's, where the model is still here to ask."""
+        if item.row.task != "classification":
+            return  # what is said of others is not of the model's labels
         try:
             known = self._catalogue.find(item.row.model, int(item.row.version)).identity.labels
         except (NotFound, Unavailable):

@@ -6,6 +6,8 @@ from typing import Any
 
 from msgspec import UNSET, UnsetType
 
+from service.api.token_views import text_results, text_rows
+from service.api.token_wire import TokenPredictions, TokenUncertainties
 from service.api.wire import (
     AdaptiveSamples,
     ClassPredictions,
@@ -33,6 +35,7 @@ from service.predictor.answers import (
     Identity,
     PredictionAnswer,
     Sampled,
+    TokenPrediction,
     UncertaintyAnswer,
     ValuePrediction,
 )
@@ -41,18 +44,25 @@ from service.repository.calibration import Conformal
 from service.uncertainty.classification import ClassificationMeasures
 from service.uncertainty.regression import RegressionMeasures
 from service.uncertainty.sequential import Rounds
+from service.uncertainty.tokens import TokenMeasures
 
 
-def predict_reply(answer: PredictionAnswer, request_id: str) -> ClassPredictions | ValuePredictions:
+def predict_reply(
+    answer: PredictionAnswer, request_id: str
+) -> ClassPredictions | TokenPredictions | ValuePredictions:
     """Show predictions."""
     prediction = answer.prediction
     head = _head(answer.identity, DETERMINISTIC, request_id)
     if isinstance(prediction, ClassPrediction):
         return ClassPredictions(predictions=_class_rows(prediction, answer.identity), **head)
+    if isinstance(prediction, TokenPrediction):
+        return TokenPredictions(predictions=text_rows(prediction, answer), **head)
     return ValuePredictions(predictions=_value_rows(prediction), **head)
 
 
-def uncertainty_reply(answer: UncertaintyAnswer, request_id: str) -> ClassUncertainties | ValueUncertainties:
+def uncertainty_reply(
+    answer: UncertaintyAnswer, request_id: str
+) -> ClassUncertainties | TokenUncertainties | ValueUncertainties:
     """Show Monte Carlo results."""
     head = _head(answer.identity, MC_DROPOUT, request_id)
     head |= {
@@ -64,6 +74,8 @@ def uncertainty_reply(answer: UncertaintyAnswer, request_id: str) -> ClassUncert
     measures = answer.sampled.measures
     if isinstance(measures, ClassificationMeasures):
         return ClassUncertainties(results=_class_results(measures, answer), **head)
+    if isinstance(measures, TokenMeasures):
+        return TokenUncertainties(results=text_results(measures, answer, _flags(answer)), **head)
     return ValueUncertainties(results=_value_results(measures, answer), **head)
 
 
@@ -176,9 +188,15 @@ def _rows(columns: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
 
 
 def _rests(answer: UncertaintyAnswer) -> Iterable[dict[str, Any]]:
-    """What both tasks show of a row."""
+    """What classes and values of rows show beside them."""
+    outputs, quantiles = _sample_outputs(answer.sampled), _quantiles(answer.sampled)
+    for row, flag in enumerate(_flags(answer)):
+        yield {**flag, "sample_outputs": outputs(row), "quantiles": quantiles(row)}
+
+
+def _flags(answer: UncertaintyAnswer) -> Iterable[dict[str, Any]]:
+    """What all tasks show of a row."""
     sampled = answer.sampled
-    outputs, quantiles = _sample_outputs(sampled), _quantiles(sampled)
     columns = {
         "samples": sampled.measures.samples,
         "score_standard_error": sampled.standard_errors,
@@ -191,8 +209,6 @@ def _rests(answer: UncertaintyAnswer) -> Iterable[dict[str, Any]]:
             "low_confidence": flag.low_confidence,
             "reasons": [ReasonView(reason.code, reason.message) for reason in flag.reasons],
             "review_id": answer.reviewed.ids.get(row),
-            "sample_outputs": outputs(row),
-            "quantiles": quantiles(row),
         }
         for row, (flag, counts) in enumerate(zip(answer.flags, _rows(columns), strict=True))
     )

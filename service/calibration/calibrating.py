@@ -15,6 +15,7 @@ from service.certification.selective import augrc, aurc, risk_coverage
 from service.certification.thresholds import Threshold, joint_risk, selective_risk, starting_threshold
 from service.repository.calibration import Conformal, Contract, Curves, Found, ScoreFigures, ScoreHistogram
 from service.uncertainty.classification import ClassificationMeasures
+from service.uncertainty.tokens import TokenMeasures
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -164,6 +165,8 @@ def _found(found: Threshold, certifying: int | None) -> Found:
 
 def _conformal(observed: Observed, rows: Indices, level: float) -> Conformal | None:
     measures = observed.measures
+    if isinstance(measures, TokenMeasures):
+        return None  # a set for each token says nothing of the text
     if isinstance(measures, ClassificationMeasures):
         strange = conformal.strangeness_of_classes(measures.mean[rows], observed.truth[rows])[:, None]
     else:

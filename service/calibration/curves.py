@@ -13,6 +13,7 @@ from service.certification.selective import risk_coverage
 from service.repository.calibration import MOST_POINTS, Contract, Curve, Curves
 from service.uncertainty.classification import ClassificationMeasures
 from service.uncertainty.regression import RegressionMeasures
+from service.uncertainty.tokens import TokenMeasures
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -35,11 +36,20 @@ def curves(observed: Observed, scores: Array, certifying: Indices, contract: Con
     risk = found.generalised_risk if contract == "joint_risk" else found.selective_risk
     kept = thinned(found.coverage, risk)
     of_coverage = _curve(found.coverage[kept], risk[kept])
-    if isinstance(observed.measures, ClassificationMeasures):
-        bins = reliability(observed.measures.confidence, observed.wrong == 0)
-        counts = tuple(int(rows) for rows in bins.rows)
-        return Curves(of_coverage, _curve(bins.confidence, bins.accuracy), counts)
-    return Curves(of_coverage, _curve(_LEVELS, _inside(observed.measures, observed.truth)))
+    if isinstance(observed.measures, RegressionMeasures):
+        return Curves(of_coverage, _curve(_LEVELS, _inside(observed.measures, observed.truth)))
+    bins = reliability(*_sure_and_right(observed, observed.measures))
+    counts = tuple(int(rows) for rows in bins.rows)
+    return Curves(of_coverage, _curve(bins.confidence, bins.accuracy), counts)
+
+
+def _sure_and_right(observed: Observed, measures: ClassificationMeasures | TokenMeasures) -> tuple[Any, Any]:
+    """Give the confidence of each class that was told, and whether it is right: of rows, or of tokens."""
+    if isinstance(measures, ClassificationMeasures):
+        return measures.confidence, observed.wrong == 0
+    tokens, truth = measures.tokens, observed.truth
+    sure = np.concatenate([of.confidence for of in tokens])
+    return sure, np.concatenate([of.class_index == one for of, one in zip(tokens, truth, strict=True)])
 
 
 def thinned(across: Array, up: Array, most: int = MOST_POINTS) -> Indices:

@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 
 from service.calibration.data import LabelledRows
 from service.certification.temperature import fitted_temperature
-from service.predictor.answers import EXACT, ClassPrediction, Sampled
+from service.predictor.answers import EXACT, ClassPrediction, Measures, Sampled
 from service.predictor.rows import Group, Rows
 from service.predictor.served_model import ServedModel
 from service.predictor.together import Draw
 from service.repository.calibration import Draws
 from service.uncertainty.classification import ClassificationMeasures
-from service.uncertainty.regression import RegressionMeasures
 from service.uncertainty.scores import score, score_names
 from service.uncertainty.sequential import Rounds
+from service.uncertainty.tokens import TokenMeasures
 
 Array = NDArray[np.float64]
 Watch = Callable[[Iterable[Group], int], Iterable[Group]]
@@ -38,7 +38,7 @@ class Observed:
         plain: 1 - the greatest probability of the whole network, for comparison, [rows]; None in regression.
     """
 
-    measures: ClassificationMeasures | RegressionMeasures
+    measures: Measures
     scores: dict[str, Array]
     wrong: Array
     truth: NDArray[Any]
@@ -104,9 +104,10 @@ def _sampled(model: ServedModel, part: Group, draws: Draws) -> Sampled:
     return model.drawn(part.inputs, draw, draws.seed)
 
 
-def _wrong(
-    measures: ClassificationMeasures | RegressionMeasures, truth: NDArray[Any], tolerance: float | None
-) -> Array:
+def _wrong(measures: Measures, truth: NDArray[Any], tolerance: float | None) -> Array:
+    if isinstance(measures, TokenMeasures):
+        pairs = zip(measures.tokens, truth, strict=True)
+        return np.array([float((tokens.class_index != labels).any()) for tokens, labels in pairs])
     if isinstance(measures, ClassificationMeasures):
         return np.asarray(measures.class_index != truth, float)
     return np.asarray((np.abs(measures.mean - truth) > tolerance).any(-1), float)

@@ -100,11 +100,17 @@ class Policy:
             return self
         return replace(self, guarantee=None, uncertified=(*self.uncertified, *reasons))
 
-    def decide(self, scores: Sequence[float]) -> list[Flag]:
-        """Decide each row by its score."""
-        return [Flag(score, self._reasons(score)) for score in scores]
+    def decide(self, scores: Sequence[float], places: Sequence[str] = ()) -> list[Flag]:
+        """Decide each row by its score.
 
-    def _reasons(self, score: float) -> tuple[Reason, ...]:
+        Args:
+            scores: of rows.
+            places: where in each row the score comes from, in words; empty where it is of the row as a whole.
+        """
+        named = places or [""] * len(scores)
+        return [Flag(score, self._reasons(score, at)) for score, at in zip(scores, named, strict=True)]
+
+    def _reasons(self, score: float, place: str) -> tuple[Reason, ...]:
         if self.flags_every_row is not None:
             return (Reason("not_certified", self.flags_every_row),)
         if score <= self.threshold:
@@ -112,5 +118,6 @@ class Policy:
         above, limit = (f"{value:.{_SIGNIFICANT_DIGITS}g}" for value in (score, self.threshold))
         if above == limit:  # a hair above: rounding must not hide it
             above, limit = repr(score), repr(self.threshold)
+        at = f" at {place}" if place else ""
         name = "1 - max_probability" if self.measure == "max_probability" else self.measure
-        return (Reason("score_above_threshold", f"{name} {above} > {limit}"),)
+        return (Reason("score_above_threshold", f"{name} {above} > {limit}{at}"),)

@@ -9,13 +9,15 @@ from numpy.typing import NDArray
 
 from service.flagging.policy import Flag, Policy
 from service.predictor.given_tensors import GivenTensor
+from service.predictor.tokenized import TokenizedText
 from service.repository.calibration import Conformal
 from service.uncertainty.classification import ClassificationMeasures
 from service.uncertainty.regression import RegressionMeasures
 from service.uncertainty.sequential import Rounds
+from service.uncertainty.tokens import TokenMeasures
 
 Array = NDArray[np.float64]
-Measures = ClassificationMeasures | RegressionMeasures
+Measures = ClassificationMeasures | TokenMeasures | RegressionMeasures
 
 DETERMINISTIC = "deterministic"
 MC_DROPOUT = "mc_dropout"
@@ -37,6 +39,7 @@ class Question:
         inputs: the rows: as JSON, or as tensors.
         timeout_seconds: how long the client waits, if that is less than the server's limit.
         request_id: of the request; the same when it is sent again.
+        alike: whether all texts must have as many tokens, where these are labelled.
     """
 
     model: str
@@ -44,6 +47,7 @@ class Question:
     inputs: bytes | Sequence[GivenTensor]
     timeout_seconds: float | None = None
     request_id: str = ""
+    alike: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,11 @@ class ClassPrediction:
         """The most probable class, [rows]."""
         return np.asarray(self.probabilities.argmax(-1))
 
+    @property
+    def together(self) -> Array:
+        """As one array, [rows, classes]."""
+        return self.probabilities
+
 
 @dataclass(frozen=True)
 class ValuePrediction:
@@ -104,11 +113,33 @@ class ValuePrediction:
 
 
 @dataclass(frozen=True)
+class TokenPrediction:
+    """Deterministic probabilities of the tokens of texts, [rows] of [tokens, classes]."""
+
+    probabilities: NDArray[np.object_]
+
+    @property
+    def together(self) -> Array:
+        """As one array, [rows, tokens, classes], of texts that have as many tokens."""
+        return np.stack(list(self.probabilities))
+
+
+Prediction = ClassPrediction | TokenPrediction | ValuePrediction
+
+
+@dataclass(frozen=True)
 class PredictionAnswer:
-    """The answer of a whole network."""
+    """The answer of a whole network.
+
+    Args:
+        identity: which model.
+        prediction: of all rows.
+        texts: the rows, where their tokens are labelled.
+    """
 
     identity: Identity
-    prediction: ClassPrediction | ValuePrediction
+    prediction: Prediction
+    texts: Sequence[TokenizedText] = ()
 
 
 @dataclass(frozen=True)
@@ -157,6 +188,7 @@ class UncertaintyAnswer:
         flags: one a row.
         sampled: what the samples gave.
         whole: what the whole network predicts, where that was asked.
+        texts: the rows, where their tokens are labelled.
         conformal: of what sets or intervals are made, where rows like these were calibrated.
         reviewed: which rows are in the review queue.
     """
@@ -167,7 +199,8 @@ class UncertaintyAnswer:
     policy: Policy
     flags: list[Flag]
     sampled: Sampled
-    whole: ClassPrediction | ValuePrediction | None = None
+    whole: Prediction | None = None
+    texts: Sequence[TokenizedText] = ()
     conformal: Conformal | None = None
     reviewed: Reviewed = field(default_factory=Reviewed)
 

@@ -53,7 +53,7 @@ def _knows_wrong(model: ServedModel) -> bool:
     """Tell whether labels were held against what a promise would be about."""
     guarantee = model.policy.guarantee
     tolerance = guarantee.tolerance if guarantee else None
-    return model.manifest.task == "classification" or tolerance is not None
+    return model.manifest.task != "regression" or tolerance is not None
 
 
 def _figures(model: ServedModel, audit: Audit) -> AuditFigures:

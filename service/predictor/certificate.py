@@ -107,7 +107,7 @@ def _check(calibration: Calibration, task: Task, width: int) -> None:
     if calibration.measure not in score_names(task):
         raise CalibrationError(f"calibration.json: measure {calibration.measure!r} is no score of {task}")
     quantiles = calibration.conformal.quantiles if calibration.conformal else None
-    if quantiles is not None and len(quantiles) != (1 if task == "classification" else width):
+    if quantiles is not None and len(quantiles) != (width if task == "regression" else 1):
         raise CalibrationError(f"calibration.json: conformal.quantiles are {len(quantiles)}")
 
 
@@ -123,6 +123,8 @@ def entry_sha256(read: ReadModel) -> str:
     others = sorted(read.others_sha256.items())
     if others:
         parts += [manifest.tokenizer, others]
+    if manifest.tokens is not None:
+        parts.append(manifest.tokens)
     return sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()
 
 

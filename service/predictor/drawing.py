@@ -60,6 +60,10 @@ def _draw(question: UncertaintyQuestion, model: ServedModel, threshold: float) -
     if samples == EXACT:
         _check_exact(question, model)
         return EXACT
+    if model.manifest.per_token and (question.include_samples or question.include_quantiles):
+        raise InvalidInput(
+            f"include: model {question.model} labels tokens, whose raw samples are not kept; leave it out"
+        )
     rounds = _rounds(samples)
     _check_rounds(rounds, model.manifest.sampling.max_samples)
     return Draw(rounds, threshold, outputs=question.include_samples, quantiles=question.include_quantiles)

@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import Any, cast
 
 from service.errors import ModelError
-from service.predictor.answers import DETERMINISTIC, MC_DROPOUT, ClassPrediction, Sampled, ValuePrediction
+from service.predictor.answers import DETERMINISTIC, MC_DROPOUT, Prediction, Sampled
 from service.predictor.rows import Group, Rows, parted
 from service.predictor.served_model import ServedModel
 from service.predictor.together import Asked, Draw, joined
@@ -17,7 +17,7 @@ from service.tracing.trace import Trace, Turn, current_trace
 from service.tracing.turns import batch
 
 Shapes = tuple[tuple[int, ...], ...]
-Result = ClassPrediction | ValuePrediction | Sampled
+Result = Prediction | Sampled
 
 
 @dataclass(frozen=True)

@@ -26,11 +26,11 @@ from service.predictor.answers import (
 )
 from service.predictor.catalogue import Catalogue
 from service.predictor.drawing import decide
-from service.predictor.given_tensors import GivenTensor
 from service.predictor.lanes import exact_lots, prediction_lots, sampling_lots
 from service.predictor.reviewing import Reviewing
 from service.predictor.rows import Rows
 from service.predictor.served_model import ServedModel
+from service.predictor.tokenized import check_alike, worst_tokens
 from service.scheduling.lots import Lot
 from service.scheduling.scheduler import Scheduler
 from service.telemetry.metrics import Telemetry
@@ -79,17 +79,17 @@ class Predictor:
             model: that answers, where it has been found already; a reload must not come between.
         """
         model = model or self._catalogue.find(question.model, question.version)
-        rows = await self._rows(model, DETERMINISTIC, question.inputs)
+        rows = await self._rows(model, DETERMINISTIC, question)
         lots = prediction_lots(model, rows)
         results = await self._run(model, DETERMINISTIC, rows, lots, question.timeout_seconds)
-        return PredictionAnswer(model.identity, rows.in_order(results))
+        return PredictionAnswer(model.identity, rows.in_order(results), rows.texts)
 
     async def uncertainty(
         self, question: UncertaintyQuestion, model: ServedModel | None = None
     ) -> UncertaintyAnswer:
         """Answer with many thinned networks; `model` as of `predict`."""
         model = model or self._catalogue.find(question.model, question.version)
-        rows = await self._rows(model, MC_DROPOUT, question.inputs)
+        rows = await self._rows(model, MC_DROPOUT, question)
         decision = decide(question, model)
         policy, seed, draw = decision.policy, decision.seed, decision.draw
         self._check_kept(question, model, len(rows), decision.rounds)
@@ -100,7 +100,8 @@ class Predictor:
         sampled = rows.in_order([one for one in results if isinstance(one, Sampled)])
         whole = [one for one in results if not isinstance(one, Sampled)]
         with span("flag", measure=policy.measure):
-            flags = policy.decide(sampled.scores.tolist())
+            worst = worst_tokens(rows.texts, sampled.measures, policy.measure)
+            flags = policy.decide(sampled.scores.tolist(), worst)
             self._count(model, policy, sampled, flags)
         answer = UncertaintyAnswer(
             identity=model.identity,
@@ -110,12 +111,14 @@ class Predictor:
             flags=flags,
             sampled=sampled,
             whole=rows.in_order(whole) if whole else None,
+            texts=rows.texts,
             conformal=decision.conformal,
         )
         return await self._reviewing.entered(question, model, rows, answer)
 
-    async def _rows(self, model: ServedModel, mode: str, inputs: bytes | Sequence[GivenTensor]) -> Rows:
+    async def _rows(self, model: ServedModel, mode: str, question: Question) -> Rows:
         """Read rows against what the model takes; meanwhile the loop is free where that takes long."""
+        inputs = question.inputs
         name, version = model.identity.key
         note(model=name, version=version, mode=mode)
         if model.inputs.takes_long(inputs):
@@ -124,6 +127,8 @@ class Predictor:
         else:
             rows = model.inputs.read(inputs)
         note(rows=len(rows))
+        if question.alike:
+            check_alike(rows.texts)
         return rows
 
     def _check_kept(

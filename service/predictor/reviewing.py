@@ -16,9 +16,14 @@ from service.review.queue import ReviewQueue
 from service.telemetry.reviews import ReviewTelemetry
 from service.tracing.trace import span
 from service.uncertainty.classification import ClassificationMeasures
+from service.uncertainty.scores import score
 from service.uncertainty.sequential import Rounds
+from service.uncertainty.tokens import TokenMeasures
 
 log = logging.getLogger("unsure")
+
+TOKEN_STATISTICS = ("predictive_entropy", "expected_entropy", "mutual_information", "variation_ratio")
+"""What enters of each token of a text."""
 
 
 class Reviewing:
@@ -143,7 +148,6 @@ def _row(
     digest: str,
 ) -> Row:
     flag, policy = answer.flags[number], answer.policy
-    measures = answer.sampled.measures
     return Row(
         request_id=question.request_id,
         number=number,
@@ -154,17 +158,33 @@ def _row(
         measure=policy.measure,
         threshold=policy.threshold,
         score=flag.score,
-        reasons=tuple(Reason(one.code, one.message) for one in flag.reasons),
-        prediction=_prediction(answer, number, model.certificate.tolerance),
-        statistics=_statistics(measures, number) | {"seed": answer.seed} | _taken(answer.rounds),
+        reasons=_reasons(answer, number, stored=given is not None),
+        prediction=_prediction(answer, number, model.certificate.tolerance, stored=given is not None),
+        statistics=_statistics(answer.sampled.measures, number)
+        | {"seed": answer.seed}
+        | _taken(answer.rounds),
         input=given,
         input_sha256=digest,
         audit=not flag.low_confidence,
     )
 
 
-def _prediction(answer: UncertaintyAnswer, number: int, tolerance: float | None) -> Mapping[str, Any]:
+def _reasons(answer: UncertaintyAnswer, number: int, *, stored: bool) -> tuple[Reason, ...]:
+    """Give reasons; where the input is not to be stored, none repeats a part of it."""
+    flag, measures = answer.flags[number], answer.sampled.measures
+    if isinstance(measures, TokenMeasures) and not stored:
+        bare = answer.texts[number].without_text()
+        place = bare.worst(score(measures.tokens[number], answer.policy.measure).tolist())
+        (flag,) = answer.policy.decide([flag.score], [place])
+    return tuple(Reason(one.code, one.message) for one in flag.reasons)
+
+
+def _prediction(
+    answer: UncertaintyAnswer, number: int, tolerance: float | None, *, stored: bool
+) -> Mapping[str, Any]:
     measures = answer.sampled.measures
+    if isinstance(measures, TokenMeasures):
+        return {"tokens": _tokens(answer, number, measures, stored=stored)}
     if isinstance(measures, ClassificationMeasures):
         index = int(measures.class_index[number])
         confidence = float(measures.confidence[number])
@@ -180,12 +200,27 @@ def _prediction(answer: UncertaintyAnswer, number: int, tolerance: float | None)
     return {"value": measures.mean[number].tolist(), "interval": interval} | wrong_beyond
 
 
+def _tokens(
+    answer: UncertaintyAnswer, number: int, measures: TokenMeasures, *, stored: bool
+) -> list[dict[str, Any]]:
+    labels, text, tokens = answer.identity.labels, answer.texts[number], measures.tokens[number]
+    found = zip(text.spans, tokens.class_index.tolist(), tokens.confidence.tolist(), strict=True)
+    return [
+        ({"text": text.token(place)} if stored else {})
+        | {"start": start, "end": end, "label": labels[index], "class_index": index, "confidence": confidence}
+        for place, ((start, end), index, confidence) in enumerate(found)
+    ]
+
+
 def _taken(rounds: Rounds | Exact) -> dict[str, Any]:
     """Say of adaptive sampling that the number of samples is what this row took."""
     return {"adaptive": True} if rounds != EXACT and rounds.minimum != rounds.maximum else {}
 
 
 def _statistics(measures: Measures, number: int) -> dict[str, Any]:
-    """Give one row of every array of measures."""
+    """Give one row of every array of measures; of tokens those that are one number each."""
+    if isinstance(measures, TokenMeasures):
+        each = {name: getattr(measures.tokens[number], name).tolist() for name in TOKEN_STATISTICS}
+        return each | {"samples": int(measures.samples[number])}
     arrays = {field.name: getattr(measures, field.name) for field in fields(measures)}
     return {name: array[number].tolist() for name, array in arrays.items() if array is not None}

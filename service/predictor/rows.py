@@ -14,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from service.predictor.tokenized import TokenizedText
+
 Array = NDArray[Any]
 Inputs = tuple[Tensor, ...]
 Result = TypeVar("Result")
@@ -55,23 +57,26 @@ class Rows:
 
     Args:
         groups: at least one, each of another shape.
+        texts: all rows, where their tokens are labelled.
     """
 
     groups: tuple[Group, ...]
+    texts: Sequence[TokenizedText] = ()
 
     @classmethod
-    def of(cls, inputs: Sequence[Array | list[Array]]) -> "Rows":
+    def of(cls, inputs: Sequence[Array | list[Array]], texts: Sequence[TokenizedText] = ()) -> "Rows":
         """Group rows by their shapes.
 
         Args:
             inputs: per input all rows in one array, or row by row where their shapes differ.
+            texts: of the rows, where their tokens are labelled.
         """
         if all(isinstance(rows, np.ndarray) for rows in inputs):
-            return cls((_group(range(len(inputs[0])), inputs),))
+            return cls((_group(range(len(inputs[0])), inputs),), texts)
         numbers: dict[tuple[tuple[int, ...], ...], list[int]] = {}
         for number, row in enumerate(zip(*inputs, strict=True)):
             numbers.setdefault(tuple(part.shape for part in row), []).append(number)
-        return cls(tuple(_group(those, inputs) for those in numbers.values()))
+        return cls(tuple(_group(those, inputs) for those in numbers.values()), texts)
 
     def __len__(self) -> int:
         return sum(len(group.numbers) for group in self.groups)

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from service.errors import ModelError
 from service.predictor.answers import QUANTILES, Sampled
-from service.uncertainty.classification import ClassificationMoments
-from service.uncertainty.regression import RegressionMoments
+from service.predictor.outputs import AnyMoments
 from service.uncertainty.scores import score
 from service.uncertainty.sequential import Rounds, score_standard_error, settled
 
@@ -39,7 +38,7 @@ class SampledRows:
     def __init__(
         self,
         thresholds: Array,
-        moments: ClassificationMoments | RegressionMoments,
+        moments: AnyMoments,
         measure: str,
         rounds: Rounds,
         *,
@@ -127,10 +126,15 @@ class SampledRows:
             self._outputs |= {row: every[:, index] for index, row in enumerate(rows)}
 
     def _check_finite(self, values: Array) -> None:
-        wrong = ~np.isfinite(values)
-        if wrong.any():
-            row = int(self.pending[np.argwhere(wrong)[0][0]])
+        finite = _finite_texts(values) if values.dtype == object else np.isfinite(values)
+        if not finite.all():
+            row = int(self.pending[np.argwhere(~finite)[0][0]])
             raise ModelError("the model gave NaN or infinity", row=row)
+
+
+def _finite_texts(measures: Array) -> Array:
+    """Tell of measures of tokens, [rows], whether all numbers of a row are finite."""
+    return np.array([all(np.isfinite(values).all() for values in vars(of).values()) for of in measures])
 
 
 def _by_probability(quantiles: Array) -> dict[float, Array]:

@@ -9,27 +9,26 @@ from torch import Tensor
 
 from service.errors import LoadError, ManifestError, ModelError
 from service.flagging.policy import Policy
-from service.predictor.answers import EXACT, ClassPrediction, Exact, Identity, Sampled, ValuePrediction
+from service.predictor.answers import EXACT, Exact, Identity, Prediction, Sampled
 from service.predictor.certificate import certificate, entry_sha256
 from service.predictor.drift import ScoreDrift
 from service.predictor.execution import Execution, choice_of, findings_of
 from service.predictor.inputs import TORCH_DTYPES, InputReader
-from service.predictor.rows import Inputs
+from service.predictor.outputs import finite, outputs_of
+from service.predictor.rows import Group, Inputs
 from service.predictor.sampled_rows import SampledRows
 from service.predictor.texts import TextReader
 from service.predictor.together import Asked, Draw, sample_together
+from service.predictor.tokens import TokenReader
 from service.repository.calibration import Setting
 from service.repository.findings import read_findings, write_findings
 from service.repository.folder import ReadModel
 from service.repository.manifest import AdaptiveSpec, Manifest
 from service.sampling.engine import Engine
 from service.sampling.executor import Usual
-from service.uncertainty.classification import ClassificationMoments, probabilities
-from service.uncertainty.regression import RegressionMeasures, RegressionMoments, values_and_noise
+from service.uncertainty.regression import RegressionMeasures
 from service.uncertainty.scores import score, score_names
 from service.uncertainty.sequential import DEFAULT_ERROR, Rounds
-
-_PROBABILITY_ROUNDING = 1e-3
 
 Array = NDArray[Any]
 
@@ -55,6 +54,7 @@ class ServedModel:
         configured = _policy(manifest, read.version)
         self.files_sha256 = read.files_sha256
         self.inputs: InputReader | TextReader = _reader(read)
+        self._outputs = outputs_of(manifest)
         circumstances = execution.circumstances(read)
         found = read_findings(read.folder, circumstances)
         self.engine = Engine(
@@ -70,6 +70,7 @@ class ServedModel:
             known=choice_of(found) if found else None,
             names=[tensor.name for tensor in manifest.input],
             output=manifest.output.name,
+            per_token=manifest.per_token,
         )
         if found is None and self.engine.plans and execution.keep_findings:
             write_findings(read.folder, findings_of(self.engine.plans, circumstances))
@@ -90,16 +91,11 @@ class ServedModel:
         self.drift = ScoreDrift(calibration.histogram) if calibration and whole else None
         self.temperature = self.certificate.temperature
 
-    def predict(self, inputs: Inputs) -> ClassPrediction | ValuePrediction:
+    def predict(self, inputs: Inputs) -> Prediction:
         """Run the whole network on rows of one shape."""
-        outputs = self.engine.predict(inputs)
-        self._check_probabilities(outputs)
-        if self.manifest.task == "classification":
-            return ClassPrediction(_finite(self._shown(outputs).cpu().numpy()))
-        value, noise = values_and_noise(outputs, variance_head=self.manifest.output.variance_head)
-        return ValuePrediction(
-            _finite(value.cpu().numpy()), None if noise is None else _finite(noise.cpu().numpy())
-        )
+        outputs = self.engine.predict(self._outputs.network(inputs))
+        self._outputs.check(outputs)
+        return self._outputs.prediction(outputs, inputs)
 
     def sample(self, asked: Sequence[Asked], seed: int, proceed: Callable[[], None]) -> list[Sampled]:
         """Run thinned networks on rows of several requests, all of one shape.
@@ -112,18 +108,18 @@ class ServedModel:
 
         def run(inputs: Inputs, samples: range) -> Iterator[Tensor]:
             proceed()
-            for outputs in self.engine.samples(inputs, seed, samples):
-                self._check_probabilities(outputs)
+            for outputs in self.engine.samples(self._outputs.network(inputs), seed, samples):
+                self._outputs.check(outputs)
                 yield outputs
                 proceed()
 
-        def made(thresholds: Array, rounds: Rounds, *, outputs: bool, quantiles: bool) -> SampledRows:
-            measure = self.policy.measure
-            return SampledRows(
-                thresholds, self._moments(), measure, rounds, outputs=outputs, quantiles=quantiles
-            )
+        def made(inputs: Inputs, thresholds: Array, rounds: Rounds, **kept: bool) -> SampledRows:
+            moments = self._outputs.moments(inputs, self.temperature)
+            return SampledRows(thresholds, moments, self.policy.measure, rounds, **kept)
 
-        return sample_together(asked, run, made, lambda outputs: self._shown(outputs, self.temperature))
+        return sample_together(
+            asked, run, made, lambda outputs: self._outputs.shown(outputs, self.temperature)
+        )
 
     def drawn(self, inputs: Inputs, draw: Draw | Exact, seed: int) -> Sampled:
         """Sample rows of one shape alone, as one request that is waited for.
@@ -140,15 +136,15 @@ class ServedModel:
 
     def exactly(self, inputs: Inputs) -> Sampled:
         """Give what endless samples would, of rows of one shape; only where `exact` is."""
-        mean, variance = (_finite(part.cpu().numpy()) for part in self.engine.moments(inputs))
+        mean, variance = (finite(part.cpu().numpy()) for part in self.engine.moments(inputs))
         measures = RegressionMeasures.exact(mean, variance)
-        scores = _finite(score(measures, self.policy.measure))
+        scores = finite(score(measures, self.policy.measure))
         return Sampled(measures, scores, np.zeros_like(scores), np.ones(len(scores), bool), None, None)
 
     @property
     def inexact(self) -> str | None:
         """Why mean and variance over all networks have no closed form; None where they have."""
-        if self.manifest.task == "classification":
+        if self.manifest.classifies:
             return "is a classifier, and averages probabilities"
         if self.manifest.output.variance_head:
             return "has a variance head"
@@ -168,32 +164,16 @@ class ServedModel:
 
     @property
     def shown_width(self) -> int:
-        """How many probabilities or values the model gives for a row."""
+        """How many probabilities or values the model gives for a row, or for a token of it."""
         return self.engine.width // 2 if self.manifest.output.variance_head else self.engine.width
 
-    def _moments(self) -> ClassificationMoments | RegressionMoments:
-        if self.manifest.task == "classification":
-            return ClassificationMoments(logits=self.manifest.logits, temperature=self.temperature)
-        return RegressionMoments(variance_head=self.manifest.output.variance_head)
-
-    def _shown(self, outputs: Tensor, temperature: float = 1.0) -> Tensor:
-        if self.manifest.task == "classification":
-            return probabilities(outputs, logits=self.manifest.logits, temperature=temperature)
-        return values_and_noise(outputs, variance_head=self.manifest.output.variance_head)[0]
-
-    def _check_probabilities(self, outputs: Tensor) -> None:
-        """Refuse what a classifier without logits gives in place of probabilities."""
-        if self.manifest.task != "classification" or self.manifest.logits:
-            return
-        sums = self._shown(outputs).sum(-1)
-        wrong = (outputs < -_PROBABILITY_ROUNDING).any(-1) | ((sums - 1).abs() > _PROBABILITY_ROUNDING)
-        if wrong.any():
-            row = int(wrong.reshape(-1, wrong.shape[-1]).any(0).nonzero()[0])
-            raise ModelError("the model gave no probabilities", row=row)
+    def made_up(self, rows: int) -> Group:
+        """Give rows that nobody has sent."""
+        return Group(range(rows), self._outputs.as_read(self.engine.example(rows)))
 
     def _check_output(self) -> None:
         width, output = self.engine.width, self.manifest.output
-        if self.manifest.task == "classification" and width != len(output.labels):
+        if self.manifest.classifies and width != len(output.labels):
             raise ManifestError(
                 f"output.labels has {len(output.labels)}, and the model gives {width} classes"
             )
@@ -205,13 +185,13 @@ class ServedModel:
             )
         given = self.engine.predict(self.engine.example(2))
         try:
-            self._check_probabilities(given)
+            self._outputs.check(given)
         except ModelError as cause:
             raise ManifestError(
                 'output.activation is "none", but the model gives no probabilities: made-up rows gave '
                 f'{[round(value, 3) for value in given[0, :4].tolist()]}; if these are logits, say "softmax"'
             ) from cause
-        if self.manifest.logits and self.engine.width > 1 and _are_probabilities(given):
+        if self._outputs.are_probabilities(given):
             raise ManifestError(
                 'output.activation is "softmax", for logits, but the model gives probabilities: made-up rows '
                 f'gave {[round(value, 3) for value in given[0, :4].tolist()]}; say "none"'
@@ -231,11 +211,11 @@ class ServedModel:
 def _reader(read: ReadModel) -> InputReader | TextReader:
     if read.manifest.tokenizer is None or read.tokenizer is None:
         return InputReader(read.manifest.input)
-    return TextReader(read.manifest.tokenizer.max_tokens, read.manifest.input, read.tokenizer)
-
-
-def _are_probabilities(outputs: Tensor) -> bool:
-    return bool((outputs >= 0).all() and ((outputs.sum(-1) - 1).abs() <= _PROBABILITY_ROUNDING).all())
+    given = read.manifest.tokenizer.max_tokens, read.manifest.input, read.tokenizer
+    if not read.manifest.per_token:
+        return TextReader(*given)
+    tokens = read.manifest.tokens
+    return TokenReader(*given, words=tokens is not None and tokens.labelled == "first_of_word")
 
 
 def _policy(manifest: Manifest, version: int) -> Policy:
@@ -243,13 +223,6 @@ def _policy(manifest: Manifest, version: int) -> Policy:
     if manifest.policy.measure not in names:
         raise ManifestError(f"policy.measure {manifest.policy.measure!r} is none of {', '.join(names)}")
     return Policy(manifest.name, version, manifest.policy.measure, manifest.policy.threshold)
-
-
-def _finite(values: Array) -> Array:
-    wrong = ~np.isfinite(values)
-    if wrong.any():
-        raise ModelError("the model gave NaN or infinity", row=int(np.argwhere(wrong)[0][0]))
-    return values
 
 
 def prepare(read: ReadModel, execution: Execution) -> ServedModel:

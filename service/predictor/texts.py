@@ -4,7 +4,7 @@ Nothing is padded: texts of one number of tokens run together, so a text has the
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -71,8 +71,7 @@ class TextReader:
             InvalidInput: not texts, or one that has no tokens or too many.
         """
         texts = _given(inputs)
-        rows = [self._filled(row, encoding) for row, encoding in enumerate(self._encoded(texts))]
-        return Rows.of([list(column) for column in zip(*rows, strict=True)])
+        return self._rows(texts, self._encoded(texts))
 
     def rows_as_sent(self, inputs: bytes | Sequence[GivenTensor], numbers: Sequence[int]) -> list[bytes]:
         """Give the JSON of some rows of inputs that have been read: a text is a row, however it came."""
@@ -91,7 +90,14 @@ class TextReader:
         """Encode some at a time: an encoding takes many times what its text does."""
         _check_characters(texts, self.max_tokens)
         for start in range(0, len(texts), _AT_ONCE):
-            yield from self._tokenizer.encode_batch_fast(texts[start : start + _AT_ONCE])
+            yield from self._encode(texts[start : start + _AT_ONCE])
+
+    def _encode(self, texts: Sequence[str]) -> Sequence["Encoding"]:
+        return self._tokenizer.encode_batch_fast(list(texts))
+
+    def _rows(self, _texts: Sequence[str], encodings: Iterable["Encoding"]) -> Rows:
+        rows = [self._filled(row, encoding) for row, encoding in enumerate(encodings)]
+        return Rows.of([list(column) for column in zip(*rows, strict=True)])
 
     def _filled(self, row: int, encoding: "Encoding") -> list[Array]:
         self._check(row, encoding)

@@ -56,20 +56,21 @@ class Strand:
     Args:
         numbers: of the requests among all that run together.
         asked: by these requests.
-        made: makes the rows of so many thresholds.
+        made: makes rows of their inputs and thresholds.
     """
 
     def __init__(self, numbers: Sequence[int], asked: Sequence[Asked], made: "MakeRows") -> None:
         draws = [one.draw for one in asked]
         self.numbers = numbers
+        self._inputs = joined([one.inputs for one in asked])
         self.rows = made(
+            self._inputs,
             np.repeat([draw.threshold for draw in draws], [one.rows for one in asked]),
             draws[0].rounds,
             outputs=any(draw.outputs for draw in draws),
             quantiles=any(draw.quantiles for draw in draws),
         )
         self._asked = asked
-        self._inputs = joined([one.inputs for one in asked])
         self._spans = iter(self.rows.rounds.spans)
         self._span = next(self._spans)
 

@@ -20,7 +20,7 @@ from service.errors import PretrainedError, WeightsError
 from service.repository.files import bound_digest
 from service.repository.manifest import InputSpec, Manifest
 from service.repository.pixels import PREPROCESSOR_FILE, image_shape, read_preprocessor
-from service.repository.pretrained import CONFIG_FILE, PretrainedConfig, read_config, read_json
+from service.repository.pretrained import CONFIG_FILE, TOKENS, PretrainedConfig, read_config, read_json
 from service.repository.text import TokenizerSpec
 from service.repository.weights import check_finite, check_names, looks_like
 
@@ -33,7 +33,7 @@ MOST_TOKENS = 512
 """Of a text, where the manifest does not say."""
 
 _OUTPUT = "logits"
-_TEXT, _IMAGE = "SequenceClassification", "ImageClassification"
+_TEXT, _IMAGE = "ForSequenceClassification", "ForImageClassification"
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def read_pretrained(folder: Path, manifest: Manifest) -> Pretrained:
     digest = bound_digest(folder / WEIGHTS_FILE, WeightsError)
     digests = {WEIGHTS_FILE: digest, CONFIG_FILE: config.digest}
     network = _loaded(kind, settings, folder / WEIGHTS_FILE)
-    labels = manifest.output.labels or (config.labels if manifest.task == "classification" else ())
+    labels = manifest.output.labels or (config.labels if manifest.classifies else ())
     said = replace(manifest, output=replace(manifest.output, name=_OUTPUT, labels=labels))
     if kind.__name__.endswith(_IMAGE):
         return _of_images(folder, network, said, config, digests)
@@ -123,19 +123,17 @@ def _built(config: PretrainedConfig) -> tuple[Any, type[Any]]:
         raise PretrainedError(f"{config.path} is refused by transformers: {cause}") from cause
     mappings = [
         transformers.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+        transformers.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING,
         transformers.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING,
     ]
     kinds = [mapping[type(settings)] for mapping in mappings if type(settings) in mapping]
     kind = next((kind for kind in kinds if kind.__name__ == config.architecture), None)
     if kind is None:
-        raise PretrainedError(f"{config.path}: {config.architecture} {_why_not(config.architecture)}")
+        raise PretrainedError(
+            f"{config.path}: {config.architecture} is not served; served are classes whose name ends with "
+            f"{_TEXT}, {TOKENS} or {_IMAGE}"
+        )
     return settings, kind
-
-
-def _why_not(architecture: str) -> str:
-    if architecture.endswith("ForTokenClassification"):
-        return "labels each token, and an answer has one result a row: it is not served"
-    return f"is not served; served are classes whose name ends with For{_TEXT} or For{_IMAGE}"
 
 
 def _library(path: Path) -> Any:

@@ -5,14 +5,14 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from service.repository.text import TokenizerSpec
+from service.repository.text import TokenizerSpec, TokensSpec
 
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 USUAL_SAMPLES = 50
 
 Dtype = Literal["float32", "float64", "int32", "int64"]
-Task = Literal["classification", "regression"]
+Task = Literal["classification", "token_classification", "regression"]
 
 
 class FactorySource(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="factory"):
@@ -54,9 +54,9 @@ class OutputSpec(Struct, frozen=True, forbid_unknown_fields=True):
 
     Args:
         name: which output is served, where forward returns several: a key, a field, or a position from "0".
-        labels: of the classes; classification only.
+        labels: of the classes; of a classifier only.
         activation: "softmax" where the model gives logits, "none" where it gives probabilities or values;
-            left out, softmax in classification and none in regression.
+            left out, softmax of a classifier and none in regression.
         variance_head: whether it gives (mean, log variance) side by side; regression only.
     """
 
@@ -134,9 +134,20 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     output: OutputSpec = OutputSpec()
     sampling: SamplingSpec = SamplingSpec()
     tokenizer: TokenizerSpec | None = None
+    tokens: TokensSpec | None = None
     columns: dict[str, tuple[str, ...]] = {}
+
+    @property
+    def classifies(self) -> bool:
+        """Whether there are classes: of rows, or of each of their tokens."""
+        return self.task != "regression"
+
+    @property
+    def per_token(self) -> bool:
+        """Whether a row is a text, and an answer about each of its tokens."""
+        return self.task == "token_classification"
 
     @property
     def logits(self) -> bool:
         """Whether outputs go through a softmax."""
-        return self.task == "classification" and self.output.activation != "none"
+        return self.classifies and self.output.activation != "none"

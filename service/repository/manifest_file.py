@@ -23,7 +23,7 @@ from service.repository.manifest import (
     SamplingSpec,
     Task,
 )
-from service.repository.text import TokenizerSpec, input_rules
+from service.repository.text import TokenizerSpec, TokensSpec, input_rules
 
 _LARGEST_SEED = 2**64 - 1
 
@@ -61,6 +61,7 @@ _WAYS_OUT = {
     ".dtype": f"it is one of {', '.join(get_args(Dtype))}",
     "output.activation": "it is softmax or none",
     "sampling.samples": 'it is a number, { min, max }, or "exact"',
+    "tokens.labelled": "it is every or first_of_word",
     "tokenizer.file": "a file of the version's folder, by its name",
     "sampling.sites": 'it is "all", "head", or a list of patterns',
 }
@@ -84,6 +85,7 @@ _TABLES: dict[str, type[Struct]] = {
     "sampling.samples": AdaptiveSpec,
     "policy": PolicySpec,
     "tokenizer": TokenizerSpec,
+    "tokens": TokensSpec,
 }
 
 
@@ -102,17 +104,19 @@ def _source_rules(manifest: Manifest) -> list[tuple[bool, str, str]]:
             (bool(manifest.input), "input", said),
             (manifest.output.name is not None, "output.name", said),
         ]
-    unlabelled = manifest.task == "classification" and not manifest.output.labels
+    unlabelled = manifest.classifies and not manifest.output.labels
+    no_texts = manifest.per_token and not manifest.tokenizer
     return [
         (not manifest.input, "missing key input", "one table per tensor"),
         (unlabelled, "output.labels", "classification needs 2 or more, one a class"),
+        (no_texts, "missing key tokenizer", "a model that labels tokens takes texts"),
         *(input_rules(manifest.input) if manifest.tokenizer and manifest.input else ()),
     ]
 
 
 def _rules(manifest: Manifest, folder: str) -> list[tuple[bool, str, str]]:
     output, sampling, threshold = manifest.output, manifest.sampling, manifest.policy.threshold
-    classifies = manifest.task == "classification"
+    classifies = manifest.classifies
     names = [tensor.name for tensor in manifest.input]
     softmax = output.activation == "softmax"
     fewest = sampling.samples.min if isinstance(sampling.samples, AdaptiveSpec) else sampling.most_samples
@@ -141,6 +145,7 @@ def _rules(manifest: Manifest, folder: str) -> list[tuple[bool, str, str]]:
             no_values,
         ),
         (sampling.seed > _LARGEST_SEED, "sampling.seed", f"{sampling.seed} is more than 2**64 - 1"),
+        (manifest.tokens is not None and not manifest.per_token, "tokens", "is for token_classification"),
         (sampling.sites == (), "sampling.sites", "an empty list samples nothing"),
         (not isfinite(threshold), "policy.threshold", f"{threshold} is not finite"),
         (

@@ -9,8 +9,12 @@ import msgspec
 
 from service.errors import PretrainedError
 from service.repository.files import bound_digest
+from service.repository.manifest import Task
 
 CONFIG_FILE = "config.json"
+
+TOKENS = "ForTokenClassification"
+"""How the names end of classes that label each token."""
 
 _FETCHED = {
     "auto_map": "it names code that would come with the folder or from the network, and none is ever run",
@@ -66,7 +70,7 @@ class PretrainedConfig:
         return tuple(str(named[place]) for place in places)
 
     @property
-    def task(self) -> str:
+    def task(self) -> Task:
         """What the outputs are: one kind for all of them."""
         problem = self.values.get("problem_type")
         if problem == "multi_label_classification":
@@ -74,6 +78,8 @@ class PretrainedConfig:
                 f"{self.path}: problem_type is {problem}, where several labels may hold at once; a served "
                 "classifier has one label a row"
             )
+        if self.architecture.endswith(TOKENS):
+            return "token_classification"
         return "regression" if problem == "regression" or len(self.labels) == 1 else "classification"
 
 

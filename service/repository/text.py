@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -29,6 +29,17 @@ class TokenizerSpec(Struct, frozen=True, forbid_unknown_fields=True):
 
     max_tokens: Annotated[int, Meta(ge=1)]
     file: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")] = "tokenizer.json"
+
+
+class TokensSpec(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which tokens of a text have an answer, of a model that labels tokens.
+
+    Args:
+        labelled: "every" one, or the "first_of_word" alone, which then stands for its whole word: all that
+            a model can say that has learnt from one label a word.
+    """
+
+    labelled: Literal["every", "first_of_word"] = "every"
 
 
 def input_rules(tensors: Sequence["InputSpec"]) -> list[tuple[bool, str, str]]:

@@ -6,9 +6,12 @@ from hashlib import sha256
 from typing import Any, Literal
 
 Status = Literal["pending", "claimed", "resolved"]
-Task = Literal["classification", "regression"]
+Task = Literal["classification", "token_classification", "regression"]
 
 Value = float | list[float]
+
+OF_TOKENS = ("correct", "wrong")
+"""What is said of a text whose tokens are labelled, as a whole: the first where all of them are right."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Row:
         threshold: of the policy.
         score: of the row.
         reasons: why it is flagged; empty where it is not.
-        prediction: what was answered: a label, or values.
+        prediction: what was answered: a label, values, or tokens, each with a label.
         statistics: all that the samples gave, by name.
         input: the row as JSON; None where inputs are not to be stored.
         input_sha256: of the row's numbers, in hexadecimal digits.
@@ -87,7 +90,7 @@ class Resolution:
 
     Args:
         reviewer: a name.
-        label: the right one, in classification.
+        label: the right one, in classification; of tokens, whether all their labels are: one of `OF_TOKENS`.
         value: the right one, in regression: one for each of the model's.
         note: whatever else; may be empty.
         agreed: whether the model was right by it.

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from service.errors import Conflict, InvalidInput
-from service.review.items import Claim, Item, Resolution, Value
+from service.review.items import OF_TOKENS, Claim, Item, Resolution, Value
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,7 @@ class Verdict:
     """What a reviewer says is right.
 
     Args:
-        label: in classification.
+        label: in classification; of tokens, one of `OF_TOKENS`.
         value: in regression.
         note: whatever else.
     """
@@ -98,9 +98,14 @@ def _check_held(item: Item, reviewer: str | None, now: float) -> None:
 
 
 def _check_kind(item: Item, verdict: Verdict) -> None:
-    kind, other = ("label", "value") if item.row.task == "classification" else ("value", "label")
+    kind, other = ("value", "label") if item.row.task == "regression" else ("label", "value")
     if getattr(verdict, kind) is None or getattr(verdict, other) is not None:
         raise InvalidInput(f"model {item.row.model} does {item.row.task}: give a {kind}, and no {other}")
+    if item.row.task == "token_classification" and verdict.label not in OF_TOKENS:
+        raise InvalidInput(
+            f"model {item.row.model} labels tokens: say {OF_TOKENS[0]}, where all of their labels are, or "
+            f"{OF_TOKENS[1]}, and not {verdict.label!r}"
+        )
     if kind == "value":
         wanted, given = len(item.row.prediction["value"]), len(_listed(verdict.value))
         if wanted != given:
@@ -112,6 +117,8 @@ def _agreed(prediction: Mapping[str, Any], verdict: Verdict) -> bool:
 
     A value is right within the tolerance that a promise is about; where there is none, within its interval.
     """
+    if "tokens" in prediction:
+        return verdict.label == OF_TOKENS[0]
     if verdict.label is not None:
         return bool(verdict.label == prediction["label"])
     said, tolerance = _listed(verdict.value), prediction.get("tolerance")

@@ -34,13 +34,14 @@ _OFTEN = 0.5  # as a rate
 
 
 @torch.no_grad()
-def audit(model: StochasticModel, example: Example, selection: Selection) -> DropoutReport:
+def audit(model: StochasticModel, example: Example, selection: Selection, tokens: int = 1) -> DropoutReport:
     """Check everything that a correct answer rests on, with example rows.
 
     Args:
         model: both trees.
         example: makes the same inputs each time for a number of rows.
         selection: which sites to sample.
+        tokens: of an example row, where the model has outputs for each; what changes for one does for all.
 
     Raises:
         ModelRefused: predictions are random, some randomness is no site's, samples do not repeat, sampling
@@ -58,11 +59,11 @@ def audit(model: StochasticModel, example: Example, selection: Selection) -> Dro
     _check_state(before, _state(model))
     if randomness != _randomness():
         raise ModelRefused("the model draws from the generator of Python or numpy, which cannot be sampled")
-    effect = _effect(samples)
+    effect = _effect(samples, tokens)
     if not all(effect):
         # Where little is dropped a few samples may drop nothing at all, and yet sampling does change it.
         often = torch.stack([_sample(model, example(_AUDIT_ROWS), sites, t, often=True) for t in _FEW])
-        effect = tuple(map(or_, effect, _effect(often)))
+        effect = tuple(map(or_, effect, _effect(often, tokens)))
     idle = tuple(_idle(model.dropping, sites))
     around = surroundings(flow)
     return DropoutReport(sites, around, idle, effect, tuple(findings(sites, around, idle, effect)))
@@ -141,9 +142,10 @@ def _samples(model: StochasticModel, inputs: Inputs, sites: Sequence[Site]) -> T
     return torch.stack([_sample(model, inputs, sites, number) for number in _FEW])
 
 
-def _effect(samples: Tensor) -> tuple[bool, ...]:
-    """Tell for each output whether samples differ in it, [samples, rows, width]."""
-    return tuple((samples != samples[0]).any(0).any(0).tolist())
+def _effect(samples: Tensor, tokens: int) -> tuple[bool, ...]:
+    """Tell for each output whether samples differ in it, [samples, rows, tokens · width]."""
+    differs = (samples != samples[0]).any(0).any(0)
+    return tuple(differs.unflatten(0, (tokens, -1)).any(0).tolist())
 
 
 def _sample(

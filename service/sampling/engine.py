@@ -21,7 +21,7 @@ from service.sampling.names import LOOP
 from service.sampling.planner import PlanChoice
 from service.sampling.raised import model_error
 from service.sampling.shortcuts import find_shortcuts
-from service.sampling.signature import called_by_name
+from service.sampling.signature import called_by_name, flattened_tokens
 from service.sampling.sites import Selection, select
 from service.sampling.stochastic import Inputs, StochasticModel
 
@@ -50,11 +50,12 @@ class Engine:
         known: what measuring found earlier, for the same model on the same machine.
         names: of the inputs; passed by name where all are parameters of forward, else by order.
         output: which of the model's outputs, where it gives several.
+        per_token: whether outputs are of each token, [rows, tokens, width], as long as the first input is.
 
     Attributes:
         example: makes the rows that the passes at load ran on.
         report: the sites and what the audit noticed.
-        width: how many values the model gives for a row.
+        width: how many values the model gives for a row, or for each of its tokens.
 
     Raises:
         ModelRefused: the model cannot be served correctly.
@@ -74,23 +75,28 @@ class Engine:
         known: PlanChoice | None = None,
         names: Sequence[str] = (),
         output: str | None = None,
+        *,
+        per_token: bool = False,
     ) -> None:
         self.device = torch.device(device)
         self._budgets = budgets or Budgets()
         self._selection = selection
         self.example = ExampleRows(shapes, dtypes, self.device, ranges)
-        self._model = StochasticModel(called_by_name(model.to(self.device), names, output))
+        called = called_by_name(model.to(self.device), names, output)
+        self._per_token = per_token
+        self._model = StochasticModel(flattened_tokens(called) if per_token else called)
         self._masks = MaskStore(self._budgets.masks_bytes, self.device)
         self._executor = Executor(
             self._model, self._masks, self.device, self._budgets, usual or Usual(), pinned or Pinned()
         )
         self._layout = lru_cache(_KNOWN_SHAPES)(self._discover)
         try:
-            self.report = audit(self._model, self.example, selection)
-            self.width = self.predict(self.example(1)).shape[1]
+            tokens = self._tokens(self.example.shapes)
+            self.report = audit(self._model, self.example, selection, tokens)
+            self.width = self.predict(self.example(1)).shape[1] // tokens
             if self.report.can_sample:
                 layout = self._layout(self.example.shapes)
-                self._executor.choose(layout, self.example, self.width, known)
+                self._executor.choose(layout, self.example, tokens * self.width, known)
         except ModelRefused:
             raise
         except Exception as cause:
@@ -108,7 +114,7 @@ class Engine:
             inputs: one tensor per argument of forward, [rows, …].
 
         Returns:
-            [rows, width], on the engine's device.
+            [rows, width], on the engine's device; of tokens [rows, tokens · width].
 
         Raises:
             ModelError: the model raised, or gave NaN or a wrong shape.
@@ -131,7 +137,8 @@ class Engine:
             plan: how to run them; left out, as measured at load.
 
         Yields:
-            [samples in this chunk, rows, width], on the engine's device, in order.
+            [samples in this chunk, rows, width], on the engine's device, in order; of tokens
+            [samples, rows, tokens · width].
 
         Raises:
             NoDropout: there is nothing to sample with rows of this shape.
@@ -143,13 +150,14 @@ class Engine:
         ranking = (plan,) if plan else self._executor.ranking(layout, len(blocks[0][0]))
         step = self._chunk_samples(layout, len(blocks[0][0]), ranking)
         kept_samples = samples.stop if self._masks.worth_keeping(layout.sampled, samples.stop) else 0
+        width = self._tokens(_row_shapes(placed)) * self.width
         start = samples.start
         while start < samples.stop:
             chunk = range(start, min(start + step, samples.stop))
             try:
                 networks = drawn(self._masks, layout, seed, chunk, kept_samples)
                 works = (Work(block, layout, networks) for block in blocks)
-                outputs = [self._executor.run(work, ranking, self.width) for work in works]
+                outputs = [self._executor.run(work, ranking, width) for work in works]
             except OutOfMemory as error:
                 step, blocks = _smaller(step, blocks, error)
                 continue
@@ -275,7 +283,12 @@ class Engine:
         layout = replace(layout, last_layer=self._executor.last_layer(layout, example))
         if self.plans is None:
             return layout
-        return replace(layout, refused=self._executor.refused(layout, example, self.width))
+        width = self._tokens(shapes) * self.width
+        return replace(layout, refused=self._executor.refused(layout, example, width))
+
+    def _tokens(self, shapes: Shapes) -> int:
+        """How many times a row has the model's values."""
+        return shapes[0][0] if self._per_token else 1
 
     def _placed(self, inputs: Inputs) -> Inputs:
         return tuple(tensor.to(self.device) for tensor in inputs)

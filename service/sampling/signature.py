@@ -30,6 +30,30 @@ def called_by_name(model: nn.Module, inputs: Sequence[str], output: str | None) 
     return model
 
 
+def flattened_tokens(model: nn.Module) -> nn.Module:
+    """Make what a model gives for each token, [rows, tokens, classes], the numbers of its row, by a hook.
+
+    Args:
+        model: gets the hook; the first of its inputs is [rows, tokens].
+    """
+
+    def flattened(
+        _module: nn.Module, args: tuple[Any, ...], given: Mapping[str, Any], made: object
+    ) -> object:
+        tokens = next(leaf for leaf in (*args, *given.values()) if isinstance(leaf, Tensor))
+        if not isinstance(made, Tensor):
+            return made  # which is refused, and in better words
+        if made.dim() != 3 or made.shape[:2] != tokens.shape[:2]:
+            raise ModelRefused(
+                "the output of a model that labels tokens must have shape [rows, tokens, classes]; "
+                f"{list(tokens.shape)} tokens gave {list(made.shape)}"
+            )
+        return made.flatten(1)
+
+    model.register_forward_hook(flattened, with_kwargs=True)
+    return model
+
+
 def several_words(given: object) -> str:
     """Say what a forward gave in place of one tensor, and how to choose of it."""
     parts = _parts(given)

@@ -78,7 +78,8 @@ class Scorer:
 
     def _scored(self, part: Part) -> pa.Table:
         try:
-            table = self._answers.table(self._sampled(self._read(part)))
+            rows = self._read(part)
+            table = self._answers.table(self._sampled(rows), rows.texts)
         except RequestError as cause:
             if part.columns.rows == 1 and self._skip_bad:
                 return self._failed(_told(cause, part))

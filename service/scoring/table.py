@@ -1,5 +1,6 @@
 """Answers as a table: a column for each field that a row has in the server's answer."""
 
+from collections.abc import Sequence
 from itertools import compress
 from typing import Any
 
@@ -10,8 +11,11 @@ from service.flagging.policy import Flag
 from service.predictor.answers import Sampled
 from service.predictor.drawing import Decision
 from service.predictor.served_model import ServedModel
+from service.predictor.tokenized import TokenizedText, worst_tokens
 from service.uncertainty.classification import ClassificationMeasures
 from service.uncertainty.regression import RegressionMeasures
+from service.uncertainty.scores import score
+from service.uncertainty.tokens import TokenMeasures
 
 _VALUES = pa.list_(pa.float64())
 _REASONS = pa.list_(pa.struct([("code", pa.string()), ("message", pa.string())]))
@@ -37,7 +41,15 @@ _REGRESSION = {
     "interval_lower": _VALUES,
     "interval_upper": _VALUES,
 }
-_BOTH = {
+_TOKEN = {
+    "text": pa.string(),
+    "start": pa.int64(),
+    "end": pa.int64(),
+    **_CLASSIFICATION,
+    "score": pa.float64(),
+}
+_TOKENS = {"tokens": pa.list_(pa.struct(list(_TOKEN.items())))}
+_ALL = {
     "samples": pa.int64(),
     "score": pa.float64(),
     "score_standard_error": pa.float64(),
@@ -46,6 +58,9 @@ _BOTH = {
     "certified": pa.bool_(),
     "reasons": _REASONS,
 }
+
+
+_FIELDS = {"classification": _CLASSIFICATION, "token_classification": _TOKENS, "regression": _REGRESSION}
 
 
 class Answers:
@@ -62,17 +77,24 @@ class Answers:
     def __init__(self, model: ServedModel, decision: Decision) -> None:
         self._labels = model.identity.labels
         self._decision = decision
-        fields = _CLASSIFICATION if model.manifest.task == "classification" else _REGRESSION
+        fields = _FIELDS[model.manifest.task]
         if model.manifest.task == "classification" and decision.conformal is not None:
             fields = fields | {"prediction_set": pa.list_(pa.string())}
-        self.schema = pa.schema(list((fields | _BOTH).items()))
+        self.schema = pa.schema(list((fields | _ALL).items()))
 
-    def table(self, sampled: Sampled) -> pa.Table:
-        """Give the answers to some rows."""
-        measures = sampled.measures
-        flags = self._decision.policy.decide(sampled.scores.tolist())
+    def table(self, sampled: Sampled, texts: Sequence[TokenizedText]) -> pa.Table:
+        """Give the answers to some rows.
+
+        Args:
+            sampled: what the samples gave.
+            texts: the rows, where their tokens are labelled.
+        """
+        measures, policy = sampled.measures, self._decision.policy
+        flags = policy.decide(sampled.scores.tolist(), worst_tokens(texts, measures, policy.measure))
         if isinstance(measures, ClassificationMeasures):
             columns = self._of_classes(measures)
+        elif isinstance(measures, TokenMeasures):
+            columns = {"tokens": [self._of_text(*pair) for pair in zip(texts, measures.tokens, strict=True)]}
         else:
             columns = self._of_values(measures)
         columns |= {
@@ -81,7 +103,7 @@ class Answers:
             "score_standard_error": sampled.standard_errors,
             "settled": sampled.settled,
             "low_confidence": [flag.low_confidence for flag in flags],
-            "certified": [self._decision.policy.certified] * len(flags),
+            "certified": [policy.certified] * len(flags),
             "reasons": [_reasons(flag) for flag in flags],
         }
         return pa.table(
@@ -96,6 +118,13 @@ class Answers:
             inside = prediction_sets(measures.mean, self._decision.conformal.quantiles[0])
             columns["prediction_set"] = [list(compress(self._labels, row)) for row in inside.tolist()]
         return columns
+
+    def _of_text(self, text: TokenizedText, measures: ClassificationMeasures) -> list[dict[str, Any]]:
+        columns = self._of_classes(measures) | {"score": score(measures, self._decision.policy.measure)}
+        starts, ends = zip(*text.spans, strict=True)
+        columns |= {"text": [text.token(place) for place in range(len(starts))], "start": starts, "end": ends}
+        each = zip(*(columns[name] for name in _TOKEN), strict=True)
+        return [dict(zip(_TOKEN, token, strict=True)) for token in each]
 
     def _of_values(self, measures: RegressionMeasures) -> dict[str, Any]:
         conformal = self._decision.conformal

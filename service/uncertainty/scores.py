@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 
 from service.uncertainty.classification import ClassificationMeasures, ClassStatistics
 from service.uncertainty.regression import ValueStatistics
+from service.uncertainty.tokens import TokenMeasures
 
 Array = NDArray[np.float64]
 Classes = ClassStatistics | ClassificationMeasures
-Statistics = Classes | ValueStatistics
-Task = Literal["classification", "regression"]
+Statistics = Classes | ValueStatistics | TokenMeasures
+Task = Literal["classification", "token_classification", "regression"]
 
 _SMALLEST_MEAN = 1e-12  # keeps a relative deviation finite where the mean is 0
 
@@ -39,18 +40,22 @@ REGRESSION_SCORES: dict[str, Callable[[ValueStatistics], Array]] = {
 
 def score_names(task: Task) -> tuple[str, ...]:
     """Name the scores of a task, as a policy's `measure` does."""
-    return tuple(CLASSIFICATION_SCORES if task == "classification" else REGRESSION_SCORES)
+    return tuple(REGRESSION_SCORES if task == "regression" else CLASSIFICATION_SCORES)
 
 
 def score(statistics: Statistics, name: str) -> Array:
     """Give a score, [rows], or of whatever dimensions the statistics lead with.
 
+    A text has that of its worst token.
+
     Args:
-        statistics: of either task.
+        statistics: of any task.
         name: one of the task's `score_names`.
     """
     if isinstance(statistics, Classes):
         return CLASSIFICATION_SCORES[name](statistics)
+    if isinstance(statistics, TokenMeasures):
+        return np.array([score(tokens, name).max() for tokens in statistics.tokens])
     return np.asarray(target_scores(statistics, name).max(-1))
 
 

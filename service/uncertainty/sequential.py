@@ -3,7 +3,7 @@
 A row is settled where its score is on one side of the threshold by more than chance can explain: where it
 stays on that side while the mean that it is made of moves against it, by up to t(α_k, G - 1) standard
 errors of the score (the jackknife's, with Student's t for its degrees of freedom). Where the score is
-linear that is |score - threshold| > t · SE. Five things keep the promise that a settled flag is not the
+linear that is |score - threshold| > t · SE. Six things keep the promise that a settled flag is not the
 flag of endless samples with a probability of at most `error`:
 
 - **Looking several times.** Round k, which ends at n_k samples, may err with α_k = error · (n_k - n_(k-1))
@@ -23,6 +23,10 @@ flag of endless samples with a probability of at most `error`:
   tested with α_k / C for the C that may be at the threshold (Bonferroni), and below where all are, each with
   α_k: if the score is above, so is one of them, and the others only make the test stricter
   (intersection-union; Berger 1982). The least of components is the same, turned over.
+- **Tokens.** A text is above the threshold where one of its tokens is, so the same holds of its tokens: one
+  of them settles it above, each tested with α_k / C for its C tokens, or all of them below, each tested with
+  α_k. Of a text that is below only the former can be wrong, with at most C · α_k / C; of one that is above
+  only the latter, where its token that is above is said to be below, with α_k.
 """
 
 from dataclasses import dataclass
@@ -35,6 +39,7 @@ from service.uncertainty.components import Margins, ScoredMoments, components_of
 from service.uncertainty.jackknife import Resamples
 from service.uncertainty.scores import score
 from service.uncertainty.student import t_quantile
+from service.uncertainty.tokens import TokenMoments
 
 Array = NDArray[np.float64]
 
@@ -73,12 +78,17 @@ class Rounds:
         return self.error * (end - start) / self.maximum
 
 
-def score_standard_error(moments: ScoredMoments, name: str) -> Array:
-    """Estimate how far the score is from that of endless samples, [rows].
+def score_standard_error(moments: ScoredMoments | TokenMoments, name: str) -> Array:
+    """Estimate how far the score is from that of endless samples, [rows]; of a text, that of its worst token.
 
     The variation ratio is a share of votes, of which √(v (1 - v) T + ¼) / (T + 1) is half the width of
     Wilson's interval at one standard error: not 0 where all votes agree. The others have the jackknife's.
     """
+    if isinstance(moments, TokenMoments):
+        errors = moments.of_rows(score_standard_error(moments.tokens, name))
+        each = moments.tokens.groups.resamples()
+        scores = moments.of_rows(score(moments.tokens.statistics(each.whole, each.count), name))
+        return np.array([error[one.argmax()] for error, one in zip(errors, scores, strict=True)])
     resamples = moments.groups.resamples()
     whole = score(moments.statistics(resamples.whole, resamples.count), name)
     if name == "variation_ratio":
@@ -88,7 +98,9 @@ def score_standard_error(moments: ScoredMoments, name: str) -> Array:
     return resamples.standard_error(whole, left_out)
 
 
-def settled(moments: ScoredMoments, name: str, threshold: Array | float, error: float) -> NDArray[np.bool_]:
+def settled(
+    moments: ScoredMoments | TokenMoments, name: str, threshold: Array | float, error: float
+) -> NDArray[np.bool_]:
     """Tell which rows' score is on its side of the threshold by more than chance, [rows].
 
     Args:
@@ -97,15 +109,45 @@ def settled(moments: ScoredMoments, name: str, threshold: Array | float, error: 
         threshold: a score above it is flagged; one for all rows, or [rows].
         error: probability with which this look may err.
     """
+    if isinstance(moments, TokenMoments):
+        each = error / moments.of_tokens(moments.counts)
+        above, below = _sure_sides(moments.tokens, name, moments.of_tokens(threshold), each, error)
+        pairs = zip(moments.of_rows(above), moments.of_rows(below), strict=True)
+        return np.array([up.any() or down.all() for up, down in pairs])
+    above, below = _sure_sides(moments, name, threshold, error, error)
+    return above | below
+
+
+def _sure_sides(
+    moments: ScoredMoments, name: str, threshold: Array | float, above: Array | float, below: Array | float
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Tell which rows' score is above the threshold by more than chance, and which below, each [rows].
+
+    Args:
+        moments: of the samples so far, at least 2.
+        name: of the score.
+        threshold: one for all rows, or [rows].
+        above: probability with which a row may be said to be above that is not; one for all, or [rows].
+        below: the same of below.
+    """
     components = components_of(moments, name, threshold)
     drawn = components.drawn
-    side = np.where(components.margins(drawn.whole, drawn.count) > 0, 1.0, -1.0)
-    against = drawn.with_samples(np.where(side[..., None] > 0, components.lowest, components.highest))
-    degrees, decides = len(drawn.sizes) - 1, side == components.deciding
-    one = np.array([t_quantile(error / count, degrees) for count in components.contenders.tolist()])
-    t = np.where(decides, one[:, None], t_quantile(error, degrees))
-    sure = _least_distances(components.margins, against, t, side) > 0
-    return np.asarray((sure & decides).any(-1) | (sure & ~decides).all(-1))
+    up = components.margins(drawn.whole, drawn.count) > 0
+    side = np.where(up, 1.0, -1.0)
+    against = drawn.with_samples(np.where(up[..., None], components.lowest, components.highest))
+    greatest = components.deciding > 0
+    ways = {greatest: components.contenders, not greatest: np.ones(1)}
+    quantiles = [
+        _quantiles(error / ways[way], len(drawn.sizes) - 1) for way, error in ((True, above), (False, below))
+    ]
+    sure = _least_distances(components.margins, against, np.where(up, *quantiles), side) > 0
+    one, all_of = (sure & (up == greatest)).any(-1), (sure & (up != greatest)).all(-1)
+    return (one, all_of) if greatest else (all_of, one)
+
+
+def _quantiles(tails: Array | float, degrees: int) -> Array:
+    """Give Student's quantile of each tail, [1] or [rows], as [..., 1]."""
+    return np.array([[t_quantile(tail, degrees)] for tail in np.ravel(tails).tolist()])
 
 
 def _least_distances(margins: Margins, against: Resamples, t: Array, side: Array) -> Array:

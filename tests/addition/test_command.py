@@ -9,6 +9,7 @@ from typing import Any
 import networks
 import pretrained
 import pytest
+import taggers
 import texts
 import torch
 from click.testing import CliRunner, Result
@@ -42,7 +43,7 @@ def weights(tmp_path: Path) -> Path:
 @pytest.fixture
 def add(repository: Repository) -> Add:
     def added(*arguments: object) -> Result:
-        options = ("--repository", repository.path, "--factories", "networks,texts", "--plan", "vmap")
+        options = ("--repository", repository.path, "--factories", "networks,taggers,texts", "--plan", "vmap")
         return CliRunner().invoke(main, ["add", *map(str, (*arguments, *options))])
 
     return added
@@ -147,6 +148,47 @@ def test_a_folder_of_hugging_face_says_all(
     answer = serve().post("/v1/models/films/predict", json={"inputs": ["good"]})
     assert answer.json()["predictions"][0]["label"] in pretrained.LABELS.values()
     assert "version 2" in add("films", "--huggingface", folder).output
+
+
+def test_a_folder_that_labels_tokens_is_added_and_tried_on_texts(
+    repository: Repository, add: Add, serve: Serve, tmp_path: Path
+) -> None:
+    folder = taggers.save(tmp_path / "saved")
+    sample = tmp_path / "texts.json"
+    sample.write_text(json.dumps(["a good film", "not " * 9]))
+    told = add("tags", "--huggingface", folder, "--sample", sample)
+    assert told.exit_code == 0, told.output
+    assert "tags, version 1: token_classification, " in told.stdout
+    assert "one row is a text of up to 14 tokens" in " ".join(told.stdout.split())
+    assert "; and 4 tokens more, nothing dropped; 50 samples: predictive_entropy" in told.stdout
+    made = manifest(repository, "tags")
+    assert (made.task, made.policy.measure, made.policy.threshold) == (
+        "token_classification",
+        "predictive_entropy",
+        0.693,
+    )
+    assert serve().get("/v1/models/tags").json()["output"]["labels"] == list(taggers.LABELS.values())
+    assert "made-up row 0: " in add("other", "--huggingface", folder, "--words").stdout
+    answer = serve().post("/v1/models/other/predict", json={"inputs": ["bad films"]}).json()
+    assert [token["text"] for token in answer["predictions"][0]["tokens"]] == ["bad", "films"]
+
+
+def test_a_tagger_of_a_factory_takes_a_tokenizer_too(
+    repository: Repository, add: Add, serve: Serve, tmp_path: Path
+) -> None:
+    texts.tokenizer().save(str(tmp_path / "own.json"))
+    save_model(taggers.Tags(), str(tmp_path / "tags.safetensors"))
+    said = ("--factory", "taggers:Tags", "--task", "token_classification", "--labels", "O,a,b,c")
+    files = ("--weights", tmp_path / "tags.safetensors", "--input", "input_ids:int64:-1", "--threshold", 1.0)
+    refused = add("tags", *said, *files)
+    assert "missing key tokenizer: a model that labels tokens takes texts" in refused.stderr
+    tokens = ("--tokenizer", tmp_path / "own.json", "--max-tokens", 12)
+    told = add("tags", *said, *files, *tokens)
+    assert told.exit_code == 0, told.output
+    answer = serve(factories="taggers").post("/v1/models/tags/uncertainty", json={"inputs": ["a film"]})
+    assert [token["text"] for token in answer.json()["results"][0]["tokens"]] == ["a", "film"]
+    wrong = add("five", *said[:-1], "O,a,b,c,d", *files, *tokens)
+    assert "output.labels has 5, and the model gives 4 classes" in wrong.stderr
 
 
 def test_a_text_model_of_a_factory_takes_a_tokenizer(

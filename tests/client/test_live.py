@@ -10,6 +10,7 @@ import httpx
 import numpy as np
 import pandas as pd
 import pytest
+import taggers
 from repositories import Repository
 from servers import listening, wait_until_ready
 from unsure_client import (
@@ -56,6 +57,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     repository.add("values", **VALUES)
     repository.add("two", factory="two_inputs", input=TWO)
     repository.add("plain", factory="plain")
+    taggers.add(repository, policy=POLICY | {"threshold": 0.0, "review": False})
     settings = Settings(
         repository=repository.path,
         factories="networks",
@@ -195,6 +197,27 @@ def test_an_error_says_which_request_and_which_rows(address: str) -> None:
         error = caught.value
         assert (error.status, error.code, error.request_id) == (400, "invalid_input", "mine.4")
         assert error.rows == range(4, 6)
+
+
+def test_tokens_are_arrays_of_each_text(client: Any, address: str) -> None:
+    texts = ["a good film", "bad", "not bad films"]
+    found = client.predict("tags", texts)
+    curl = curled(address, "tags/predict", inputs=texts)["predictions"]
+    assert [of.label for of in found.tokens] == [tuple(one["label"] for one in row["tokens"]) for row in curl]
+    assert found.tokens[2].probabilities.shape == (4, taggers.CLASSES)
+    table = found.to_pandas()
+    assert table["row"].tolist() == [0, 0, 0, 1, 2, 2, 2, 2]
+    assert table["text"].tolist()[-2:] == ["film", "s"]
+    result = client.uncertainty("tags", texts, samples=8)
+    assert len(result) == 3
+    assert result.score.tolist() == pytest.approx([of.score.max() for of in result.tokens])
+    assert result.low_confidence.tolist() == [True] * 3
+    assert "at '" in result.reasons[0][0].message
+    assert (result.tokens[0].start.tolist(), result.tokens[0].end.tolist()) == ([0, 2, 7], [1, 6, 11])
+    series = client.uncertainty("tags", pd.Series(texts, index=[7, 8, 9]), samples=8)
+    assert series.to_pandas().index.tolist() == [7, 8, 9]
+    assert series.tokens_to_pandas()["row"].tolist() == [7, 7, 7, 8, 9, 9, 9, 9]
+    assert "mean_3" in series.tokens_to_pandas()
 
 
 def test_errors_are_told_by_their_class(client: Any) -> None:

@@ -67,7 +67,11 @@ WRONG: list[tuple[str, Any, str]] = [
     ("source.version", 1, "unknown key source.version; there are: factory, arguments"),
     ("input.size", 1, r"unknown key input\[0\].size; there are: name, dtype, shape, range"),
     ("policy", {"measure": "predictive_entropy"}, "missing key policy.threshold"),
-    ("task", "ranking", "task: invalid enum value 'ranking'; it is one of classification, regression"),
+    (
+        "task",
+        "ranking",
+        "task: invalid enum value 'ranking'; it is one of classification, token_classification, regression",
+    ),
     ("source.kind", "pickle", "source.kind: invalid value 'pickle'"),
     ("source.factory", "models.zoo.cnn", "source.factory: .*; write package.module:function"),
     ("source.factory", "models.zoo:cnn.build", "source.factory: expected `str` matching regex"),
@@ -146,6 +150,32 @@ def test_text_has_rules_of_its_own(tmp_path: Path, key: str, value: Any, message
 def test_regression_has_rules_of_its_own(tmp_path: Path, key: str, value: Any, message: str) -> None:
     with pytest.raises(ManifestError, match=message):
         written(tmp_path, changed(REGRESSION, key, value))
+
+
+TAGGER = TEXT | {"task": "token_classification"}
+
+
+def test_a_model_that_labels_tokens_says_which(tmp_path: Path) -> None:
+    assert written(tmp_path, TAGGER).tokens is None
+    found = written(tmp_path, TAGGER | {"tokens": {"labelled": "first_of_word"}})
+    assert found.tokens is not None
+    assert (found.per_token, found.classifies, found.logits) == (True, True, True)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "message"),
+    [
+        (GOOD | {"task": "token_classification"}, "missing key tokenizer: .* labels tokens takes texts"),
+        (TAGGER | {"output": {}}, "output.labels: classification needs 2 or more"),
+        (TAGGER | {"tokens": {"labelled": "last"}}, "tokens.labelled: .*it is every or first_of_word"),
+        (TEXT | {"tokens": {}}, "tokens: is for token_classification"),
+        (TAGGER | {"output": GOOD["output"] | {"variance_head": True}}, "variance_head: is for regression"),
+        (GOOD | {"task": "ner"}, "it is one of classification, token_classification, regression"),
+    ],
+)
+def test_tokens_have_rules_of_their_own(tmp_path: Path, manifest: Any, message: str) -> None:
+    with pytest.raises(ManifestError, match=message):
+        written(tmp_path, manifest)
 
 
 def test_inputs_have_different_names(tmp_path: Path) -> None:

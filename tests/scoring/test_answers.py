@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import taggers
 import texts
 from alike import IN_PASSING, assert_alike
 from answers import sampled
@@ -124,6 +125,20 @@ def test_texts_are_scored_as_the_server_does(repository: Repository, serve: Serv
     assert table.column("id").to_pylist() == [str(number) for number in range(len(rows))]
     answer = asked(serve, rows, "films")
     assert_alike(as_answers(table.drop_columns(["id"])), as_table(answer["results"]))
+
+
+def test_tokens_are_in_the_column_of_their_text(repository: Repository, serve: Serve, tmp_path: Path) -> None:
+    taggers.add(repository)
+    given = ["a good film", "bad", "not bad films", "very bad"] * 3
+    table = scored(repository, write_parquet(tmp_path / "rows.parquet", {"text": given}), model="tags")
+    for row, expected in zip(table.to_pylist(), asked(serve, given, "tags")["results"], strict=True):
+        assert row["score"] == pytest.approx(expected["score"], abs=1e-6)
+        assert row["low_confidence"] == expected["low_confidence"]
+        assert [one["code"] for one in row["reasons"]] == [one["code"] for one in expected["reasons"]]
+        for token, told in zip(row["tokens"], expected["tokens"], strict=True):
+            assert set(token) == set(told)
+            assert (token["text"], token["label"]) == (told["text"], told["label"])
+            assert token["mean"] == pytest.approx(told["mean"], abs=1e-6)
 
 
 def test_a_row_has_the_very_numbers_of_the_predictors_own_batch(

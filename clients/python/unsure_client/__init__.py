@@ -29,13 +29,15 @@ from unsure_client.errors import (
 )
 from unsure_client.models import AdaptiveSamples, DropoutReport, Guarantee, Model, ModelLine, Policy
 from unsure_client.parts import Batching
-from unsure_client.predictions import ClassPredictions, Predictions, ValuePredictions
+from unsure_client.predicted import Predictions
+from unsure_client.predictions import ClassPredictions, ValuePredictions
 from unsure_client.retries import Retries
 from unsure_client.reviews import Review, ReviewPage
+from unsure_client.sampled import Reason
+from unsure_client.tokens import PredictedTokens, TokenPredictions, TokenUncertainties, UncertainTokens
 from unsure_client.uncertainties import (
     AnyUncertainties,
     ClassUncertainties,
-    Reason,
     Uncertainties,
     ValueUncertainties,
 )
@@ -65,15 +67,19 @@ __all__ = [
     "NotFound",
     "Overloaded",
     "Policy",
+    "PredictedTokens",
     "Predictions",
     "Reason",
     "RequestFailed",
     "Retries",
     "Review",
     "ReviewPage",
+    "TokenPredictions",
+    "TokenUncertainties",
     "TooLarge",
     "Unauthorized",
     "Unavailable",
+    "UncertainTokens",
     "Uncertainties",
     "UnexpectedAnswer",
     "UnsureError",

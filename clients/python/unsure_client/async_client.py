@@ -10,7 +10,7 @@ from unsure_client.async_shell import AsyncShell
 from unsure_client.models import DropoutReport, Model, ModelLine
 from unsure_client.operations import Include, Operations, Samples, Seed
 from unsure_client.parts import Batching
-from unsure_client.predictions import Predictions
+from unsure_client.predicted import Predictions
 from unsure_client.retries import Retries
 from unsure_client.reviews import Review, ReviewOrder, ReviewPage, ReviewStatus
 from unsure_client.rows import RowsGiven

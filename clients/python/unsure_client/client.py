@@ -9,7 +9,7 @@ import httpx
 from unsure_client.models import DropoutReport, Model, ModelLine
 from unsure_client.operations import Include, Operations, Samples, Seed
 from unsure_client.parts import Batching
-from unsure_client.predictions import Predictions
+from unsure_client.predicted import Predictions
 from unsure_client.retries import Retries
 from unsure_client.reviews import Review, ReviewOrder, ReviewPage, ReviewStatus
 from unsure_client.rows import RowsGiven
@@ -80,7 +80,7 @@ class Client:
             timeout: of the call, in seconds; None for the client's.
 
         Returns:
-            ClassPredictions or ValuePredictions, by the model's task.
+            ClassPredictions, TokenPredictions or ValuePredictions, by the model's task.
 
         Raises:
             UnsureError: see `unsure_client.errors`.
@@ -116,7 +116,7 @@ class Client:
             timeout: of the call, in seconds; None for the client's.
 
         Returns:
-            ClassUncertainties or ValueUncertainties, by the model's task.
+            ClassUncertainties, TokenUncertainties or ValueUncertainties, by the model's task.
 
         Raises:
             UnsureError: see `unsure_client.errors`.

@@ -22,7 +22,7 @@ from unsure_client.exchange import Patience, exchanged
 from unsure_client.inference import Inference, Question, inferred
 from unsure_client.models import AdaptiveSamples, DropoutReport, Model, ModelLine
 from unsure_client.parts import Batching
-from unsure_client.predictions import Predictions, read_predictions
+from unsure_client.predicted import Predictions, read_predictions
 from unsure_client.reading import read
 from unsure_client.retries import Retries
 from unsure_client.reviews import Review, ReviewOrder, ReviewPage, ReviewStatus, read_page, read_review

@@ -1,10 +1,9 @@
 """Predictions of a call, nothing dropped."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from unsure_client.columns import Columns, Floats, Integers, Json
+from unsure_client.columns import Columns, Floats, Integers
 from unsure_client.frames import frame
 
 if TYPE_CHECKING:
@@ -81,25 +80,6 @@ class ValuePredictions(Reply):
         if self.aleatoric_variance is not None:
             columns["aleatoric_variance"] = self.aleatoric_variance
         return frame(columns, self.index)
-
-
-Predictions: TypeAlias = ClassPredictions | ValuePredictions
-
-
-def read_predictions(answers: Sequence[Json], index: Any) -> Predictions:
-    """Read the answers to one call."""
-    columns = Columns(answers, "predictions")
-    head = reply_fields(columns, index)
-    if columns.has("value"):
-        noise = columns.floats("aleatoric_variance") if columns.has("aleatoric_variance") else None
-        return ValuePredictions(value=columns.floats("value"), aleatoric_variance=noise, **head)
-    return ClassPredictions(
-        label=tuple(columns.values("label")),
-        class_index=columns.integers("class_index"),
-        confidence=columns.floats("confidence"),
-        probabilities=columns.floats("probabilities"),
-        **head,
-    )
 
 
 def reply_fields(columns: Columns, index: Any) -> dict[str, Any]:

@@ -2,69 +2,37 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from unsure_client.columns import Columns, Flags, Floats, Integers, Json
+from unsure_client.columns import Columns, Floats, Integers, Json
 from unsure_client.frames import frame
-from unsure_client.models import AdaptiveSamples, Policy
-from unsure_client.predictions import Reply, reply_fields
-from unsure_client.reading import read
+from unsure_client.predictions import reply_fields
+from unsure_client.sampled import Sampled, sampled_fields
+from unsure_client.tokens import TokenUncertainties, uncertain_tokens
 
 if TYPE_CHECKING:
     import pandas
 
 
-@dataclass(frozen=True)
-class Reason:
-    """Why a row is flagged."""
-
-    code: str
-    message: str
-
-
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Uncertainties(Reply):
-    """What both tasks have.
+class Uncertainties(Sampled):
+    """What classes and values of rows have.
 
     Args:
-        seed: that chose the networks; give it again for the same answer.
-        policy: that flagged.
-        sampling: how many samples each row could take.
         mean: of the networks' outputs, [rows, width].
         variance: of them, [rows, width].
         standard_error: of `mean`, for there are only so many samples, [rows, width].
-        samples: that each row took, [rows].
-        score: that the policy compares with its threshold, [rows].
-        score_standard_error: of `score`, [rows].
-        settled: whether endless samples would flag the row alike, [rows].
-        low_confidence: the flag, [rows].
-        reasons: of each row's flag; none where it is down.
-        review_id: of each row's review; None for rows that nobody is asked to review.
         sample_outputs: of each row, [samples, width]; None unless they were asked for.
         quantiles: by name, such as "0.05", each [rows, width]; None unless they were asked for.
     """
 
-    seed: int
-    policy: Policy
-    sampling: AdaptiveSamples | Literal["exact"]
     mean: Floats
     variance: Floats
     standard_error: Floats
-    samples: Integers
-    score: Floats
-    score_standard_error: Floats
-    settled: Flags
-    low_confidence: Flags
-    reasons: tuple[tuple[Reason, ...], ...]
-    review_id: tuple[str | None, ...]
     sample_outputs: tuple[Floats, ...] | None
     quantiles: Mapping[str, Floats] | None
-
-    def __len__(self) -> int:
-        """Give the number of rows."""
-        return len(self.mean)
 
     def to_pandas(self) -> "pandas.DataFrame":
         """Give a table, one line a row and one column a number: `mean_0` and so on, where a row has several.
@@ -76,17 +44,6 @@ class Uncertainties(Reply):
     def _columns(self) -> dict[str, Any]:
         """Give what is the task's own, and the moments."""
         return {"mean": self.mean, "variance": self.variance, "standard_error": self.standard_error}
-
-    def _flag_columns(self) -> dict[str, Any]:
-        return {
-            "samples": self.samples,
-            "score": self.score,
-            "score_standard_error": self.score_standard_error,
-            "settled": self.settled,
-            "low_confidence": self.low_confidence,
-            "reasons": [", ".join(reason.code for reason in reasons) for reasons in self.reasons],
-            "review_id": list(self.review_id),
-        }
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -142,7 +99,7 @@ class ValueUncertainties(Uncertainties):
         return super()._columns() | noise | {"total_variance": self.total_variance} | bounds
 
 
-AnyUncertainties: TypeAlias = ClassUncertainties | ValueUncertainties
+AnyUncertainties: TypeAlias = ClassUncertainties | TokenUncertainties | ValueUncertainties
 
 _MEASURES = ("predictive_entropy", "expected_entropy", "mutual_information", "variation_ratio")
 
@@ -150,25 +107,18 @@ _MEASURES = ("predictive_entropy", "expected_entropy", "mutual_information", "va
 def read_uncertainties(answers: Sequence[Json], index: Any) -> AnyUncertainties:
     """Read the answers to one call."""
     columns = Columns(answers, "results")
-    shared = reply_fields(columns, index) | _shared(columns)
+    sampled = reply_fields(columns, index) | sampled_fields(columns)
+    if columns.has("tokens"):
+        return TokenUncertainties(tokens=uncertain_tokens(columns), **sampled)
+    shared = sampled | _shared(columns)
     if columns.has("interval"):
         return ValueUncertainties(**_values(columns), **shared)
     return ClassUncertainties(**_classes(columns), **shared)
 
 
 def _shared(columns: Columns) -> dict[str, Any]:
-    floats = ("mean", "variance", "standard_error", "score", "score_standard_error")
-    reasons = columns.values("reasons")
     return {
-        "seed": columns.head["seed"],
-        "policy": read(Policy, columns.head["policy"]),
-        "sampling": _sampling(columns.head["samples"]),
-        **{name: columns.floats(name) for name in floats},
-        "samples": columns.integers("samples"),
-        "settled": columns.flags("settled"),
-        "low_confidence": columns.flags("low_confidence"),
-        "reasons": tuple(tuple(read(Reason, reason) for reason in of_row) for of_row in reasons),
-        "review_id": tuple(columns.values("review_id")),
+        **{name: columns.floats(name) for name in ("mean", "variance", "standard_error")},
         "sample_outputs": _sample_outputs(columns),
         "quantiles": _quantiles(columns),
     }
@@ -193,10 +143,6 @@ def _values(columns: Columns) -> dict[str, Any]:
         "interval_level": interval["level"],
         "interval_method": interval["method"],
     }
-
-
-def _sampling(given: Any) -> AdaptiveSamples | Literal["exact"]:
-    return "exact" if given == "exact" else read(AdaptiveSamples, given)
 
 
 def _sample_outputs(columns: Columns) -> tuple[Floats, ...] | None:
