@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Sequence
 from time import perf_counter
 
 from starlette.applications import Starlette
@@ -13,7 +12,7 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 
 from service.api.access_log import LogAccess, logging_of
 from service.api.exchange import REQUEST_ID_HEADER, request_id
@@ -46,8 +45,6 @@ from service.web.page import Page
 
 log = logging.getLogger("unsure")
 
-Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
-
 
 def api(
     predictor: Predictor,
@@ -56,7 +53,7 @@ def api(
     telemetry: Telemetry,
     guard: Guard,
     bodies: BodyLimits,
-    lifespan: Lifespan,
+    lifespan: Lifespan[Starlette],
     queue: ReviewQueue | None = None,
     *,
     draws_audits: bool = False,
@@ -92,7 +89,11 @@ def api(
 
 
 def enveloped(
-    routes: Sequence[BaseRoute], bodies: BodyLimits, lifespan: Lifespan, *, logs_access: bool = False
+    routes: Sequence[BaseRoute],
+    bodies: BodyLimits,
+    lifespan: Lifespan[Starlette],
+    *,
+    logs_access: bool = False,
 ) -> Starlette:
     """Make an application of routes, with what surrounds every exchange.
 

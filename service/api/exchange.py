@@ -94,7 +94,7 @@ def version_number(request: Request) -> int | None:
 
 
 def _too_large(limit_bytes: int) -> TooLarge:
-    return TooLarge(f"the body is over {limit_bytes} bytes; send fewer rows a request")
+    return TooLarge(f"the body is over {limit_bytes} bytes; send less in one request")
 
 
 def _malformed(body: bytes, cause: Exception) -> str:

@@ -175,7 +175,7 @@ def _inflated(body: bytes, headers: Mapping[str, str], limit_bytes: int) -> byte
     except zlib.error as cause:
         raise InvalidInput(f"the body is not {encoding}") from cause
     if len(inflated) > limit_bytes:
-        raise TooLarge(f"the inflated body is over {limit_bytes} bytes; send fewer rows a request")
+        raise TooLarge(f"the inflated body is over {limit_bytes} bytes; send less in one request")
     if not inflater.eof or inflater.unused_data:
         raise InvalidInput(f"the body is not one whole {encoding} stream")
     return inflated

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import cast
 
 import msgspec
 from starlette.applications import Starlette
@@ -13,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api.application import Lifespan, enveloped
+from service.api.application import enveloped
 from service.api.exchange import REQUEST_ID_HEADER, read_body
 from service.api.guard import Guard
 from service.api.operations import model_paths
@@ -56,7 +55,7 @@ class Front:
         for model in self._models.values():
             routes += _routes(model.name, _Any(partial(self._forwarded, model)))
         routes.append(Mount("", self._own))
-        return Unnamed(enveloped(routes, self._bodies, cast("Lifespan", self._own.router.lifespan_context)))
+        return Unnamed(enveloped(routes, self._bodies, self._own.router.lifespan_context))
 
     async def _forwarded(self, model: RemoteModel, request: Request) -> Response:
         asked = await self._read(request)
