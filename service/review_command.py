@@ -78,7 +78,7 @@ def list_items(status: str, model: str | None, order: Any, limit: int, review_ur
 )
 @_URL
 def export(status: str, model: str | None, format_: str, review_url: str) -> None:
-    """Print items, the oldest first, as GET /v1/reviews/export gives them."""
+    """Print items, the oldest first, as the server exports them."""
     import msgspec
 
     from service.api.review_views import label_studio, review
