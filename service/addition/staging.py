@@ -2,12 +2,12 @@
 
 import hashlib
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from service.addition.hidden import hidden_folder
 from service.addition.manifest_text import manifest_text
 from service.addition.wanted import Wanted, contradictions
 from service.errors import AdditionRefused, LoadError
@@ -38,7 +38,7 @@ def added(
         LoadError: it cannot be served.
     """
     _check_name(wanted.name)
-    with _hidden(repository) as hidden:
+    with hidden_folder(repository) as hidden:
         version = _staged(repository / wanted.name, hidden / wanted.name, wanted)
         try:
             folder = ModelFolder(hidden / wanted.name)
@@ -60,24 +60,6 @@ def _as_given(text: str, version: Path, wanted: Wanted) -> str:
 def _check_name(name: str) -> None:
     if not MODEL_NAME.fullmatch(name):
         raise AdditionRefused(f"{name!r} is no name of a model: it must match {MODEL_NAME.pattern}")
-
-
-@contextmanager
-def _hidden(repository: Path) -> Iterator[Path]:
-    """Give a folder that the server passes over, on the same disk as the repository."""
-    there_before = repository.exists()
-    try:
-        repository.mkdir(parents=True, exist_ok=True)
-        hidden = Path(tempfile.mkdtemp(prefix=".adding-", dir=repository))
-    except OSError as cause:
-        raise AdditionRefused(f"{repository} cannot be written to: {cause.strerror}") from cause
-    try:
-        yield hidden
-    finally:
-        shutil.rmtree(hidden, ignore_errors=True)
-        if not there_before:
-            with suppress(OSError):  # it has the model
-                repository.rmdir()
 
 
 def _staged(place: Path, staging: Path, wanted: Wanted) -> Path:

@@ -16,7 +16,6 @@ from repositories import Repository
 from safetensors.torch import save_model
 from servers import Serve
 
-from service.addition import staging
 from service.cli import main
 from service.errors import ModelError
 from service.repository.folder import ModelFolder
@@ -299,9 +298,3 @@ def test_a_folder_that_is_no_model_is_left_alone(repository: Repository, add: Ad
     told = add("small", *CLASSIFIER, "--weights", weights)
     assert "small is there and has no model.toml; take it away, or name another model" in told.output
     assert snapshot(repository.path) == {"small": ""}
-
-
-def test_the_staging_folder_is_none_that_a_server_reads(repository: Repository) -> None:
-    with staging._hidden(repository.path) as hidden:
-        assert hidden.parent == repository.path
-        assert hidden.name.startswith(".")
