@@ -1,5 +1,6 @@
 """Traces by OpenTelemetry, whose SDK reads the variables for endpoint, headers, sampler and limits itself."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from random import Random
@@ -25,6 +26,7 @@ from opentelemetry.trace import (
 
 from service import __version__
 from service.logs import log_about
+from service.tracing.redaction import keep_secrets
 from service.tracing.trace import Fact, Trace, tracing_as
 
 _CLOSING_SECONDS = 1.5  # before the last resort ends the process
@@ -35,6 +37,7 @@ _UNNAMED = "unknown_service"  # what the SDK calls a service without a name
 
 def exported_to(exporter: str) -> "OtelTracing":
     """Trace to a collector by OTLP, or to the console."""
+    keep_secrets(os.environ)
     exporters: dict[str, type[SpanExporter]] = {"otlp": OTLPSpanExporter, "console": ConsoleSpanExporter}
     provider = TracerProvider(resource=_resource(), id_generator=Identifiers(), shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(exporters[exporter]()))
