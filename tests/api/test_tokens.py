@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import reviewed
 import taggers
 import torch
 from protocol import outputs
@@ -14,7 +15,9 @@ from servers import wait_until_ready
 from starlette.testclient import TestClient
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
+from service.api.review_views import review
 from service.app import build
+from service.review.items import Item
 from service.settings import Settings
 
 TEXTS = ["a good film", "very bad films", "not good", "Bad , bad film"]
@@ -207,3 +210,13 @@ def test_other_families_are_served_and_nothing_of_the_text_is_kept(tmp_path: Pat
         "class_index",
         "confidence",
     }
+
+
+def test_while_audits_are_among_them_nobody_sees_how_sure_the_model_was() -> None:
+    token = {"text": "Paris", "start": 0, "end": 5, "label": "B-LOC", "class_index": 2, "confidence": 0.4}
+    row = reviewed.row(task="token_classification", prediction={"tokens": [token]})
+    shown = review(Item("id", 0.0, row), 1.0, blind=True)
+    assert shown.prediction == {
+        "tokens": [{"text": "Paris", "start": 0, "end": 5, "label": "B-LOC", "class_index": 2}]
+    }
+    assert review(Item("id", 0.0, row), 1.0, blind=False).prediction == {"tokens": [token]}
