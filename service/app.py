@@ -58,6 +58,7 @@ def build(
     fellowship = place.linked(_applying(catalogue, owns_process=owns_process))
     queue = _review_queue(settings)
     reviewing = _reviewing(settings, queue, telemetry)
+    guard = Guard(key_ring(settings), telemetry, protect_all=settings.protect_all)
     predictor = Predictor(catalogue, scheduler, telemetry, settings.max_sample_values, reviewing)
     upkeep = Upkeep(queue, settings.review_days, catalogue, telemetry.reviews)
     lifespan = Lifespan(catalogue, scheduler, upkeep, place, fellowship, tracing, owns_process=owns_process)
@@ -66,7 +67,7 @@ def build(
         catalogue,
         fellowship,
         telemetry,
-        Guard(_ring(settings), telemetry, protect_all=settings.protect_all),
+        guard,
         body_limits(settings),
         lifespan.around,
         queue,
@@ -76,6 +77,7 @@ def build(
     )
     application.state.close = catalogue.close
     application.state.changes = fellowship
+    application.state.guard = guard
     application.state.scheduler = scheduler
     application.state.telemetry = telemetry
     return application
@@ -133,7 +135,12 @@ def execution(settings: Settings) -> Execution:
     return Execution(device, settings.plan, settings.precision, settings.compile_after_seconds)
 
 
-def _ring(settings: Settings) -> KeyRing | None:
+def key_ring(settings: Settings) -> KeyRing | None:
+    """Read the keys that requests need; None where they need none.
+
+    Raises:
+        StartError: the settings contradict each other, or the file of keys is wrong.
+    """
     path = settings.api_keys_file
     if path is None:
         if settings.protect_all:

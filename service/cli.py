@@ -13,7 +13,7 @@ from service import __version__
 from service.access.issue import issue, listed
 from service.access.keys import SCOPES, Scope
 from service.addition.options import addition_options
-from service.options import Finite, logged, told, with_settings
+from service.options import Finite, logged, of_images, told, with_settings
 from service.review_command import reviews
 from service.score_command import score
 from service.settings import Settings
@@ -119,9 +119,9 @@ def add(name: str, **given: Any) -> None:
 @click.option("--version", type=click.IntRange(1), help="Which version; the highest if left out.")
 @click.option(
     "--data",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Labelled rows that the model has not seen: .npz, .csv or .parquet. Left out: those that "
-    "`unsure train` has kept.",
+    type=click.Path(path_type=Path),
+    help="Labelled rows that the model has not seen: .npz, .csv, .parquet or .jsonl, or a folder that has a "
+    "folder of images or texts for each label. Left out: those that `unsure train` has kept.",
 )
 @click.option(
     "--from-reviews",
@@ -168,6 +168,7 @@ def add(name: str, **given: Any) -> None:
     help="Of each row; left out, as many as a request gets that does not say. The promise is about requests "
     "that get as many.",
 )
+@of_images
 @with_settings("repository", "factories", "device", "plan", "precision", "review_url", "log_level")
 def calibrate(
     model: str,
@@ -181,6 +182,8 @@ def calibrate(
     measure: str | None,
     temperature: bool,
     samples: int | None,
+    resize: bool,
+    span: tuple[float, float] | None,
     **given: Any,
 ) -> None:
     """Find a threshold that keeps a promise, on labelled rows.
@@ -196,11 +199,12 @@ def calibrate(
     from service.calibration.run import Wish
     from service.calibration.run import calibrate as calibrated
     from service.calibration.words import made_in_words
+    from service.data.images import Images
 
     settings = logged(Settings(**given))
     asked = Asked(contract, target_error, confidence, measure, temperature=temperature)
     with told():
-        wish = Wish(model, version, data, asked, tolerance, samples)
+        wish = Wish(model, version, data, asked, tolerance, samples, Images(resize, span))
         made = (calibrate_from_reviews if from_reviews else calibrated)(settings, wish, _watched)
         report = write_report(made)
     click.echo(made_in_words(made))

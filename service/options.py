@@ -74,6 +74,38 @@ def logged(settings: Settings) -> Settings:
     return settings
 
 
+class Span(click.ParamType[Any]):
+    """From one number to another, as 0..255."""
+
+    name = "span"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read both."""
+        first, _, last = str(value).partition("..")
+        ends = (Finite().convert(first, param, ctx), Finite().convert(last, param, ctx))
+        if ends[0] == ends[1]:
+            self.fail(f"{value} is one number, and not two", param, ctx)
+        return ends
+
+
+def of_images(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of how files of images become rows."""
+    pixels = click.option(
+        "--pixels",
+        "span",
+        type=Span(),
+        metavar="LOWEST..HIGHEST",
+        help="Of images: what 0 and 255 of a pixel are to the model. Left out: `range` of the input in "
+        "model.toml.",
+    )
+    resize = click.option(
+        "--resize",
+        is_flag=True,
+        help="Of images: stretch them to the model's height and width. Left out, others are refused.",
+    )
+    return resize(pixels(command))
+
+
 @contextmanager
 def told() -> Iterator[None]:
     """End with one sentence where an error is ours."""

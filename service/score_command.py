@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from service.options import Finite, logged, told, with_settings
+from service.options import Finite, logged, of_images, told, with_settings
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ def _rounds(minimum: int, maximum: int) -> "Rounds":
     "--input",
     type=click.Path(path_type=Path),
     required=True,
-    help="Rows: .parquet, .csv, .npz or .jsonl, or a folder of files of one of these, in the order of their "
-    "names.",
+    help="Rows: .parquet, .csv, .npz or .jsonl, or .txt with a text a line; or a folder: of parts of one of "
+    "these, of images, or of .txt with a text each; in the order of their names.",
 )
 @click.option(
     "--output",
@@ -77,15 +77,17 @@ def _rounds(minimum: int, maximum: int) -> "Rounds":
     help="Where rows are scored: in this process, or by Ray Data, on the cluster that RAY_ADDRESS names or "
     "else on all processors of this machine.",
 )
+@of_images
 @with_settings(*_LOADING)
-def score(engine: str, **given: Any) -> None:
+def score(engine: str, resize: bool, span: tuple[float, float] | None, **given: Any) -> None:
     """Score all rows of a file, as the server would.
 
     MODEL is the name of a folder of the repository. Rows are read, scored and written some at a time. A run
     that was killed goes on when the same command is given again; the output is put in its place whole.
     """
     _check_pyarrow()
-    from service.sampling.memory import keep_freed_memory  # torch takes seconds: --help must not wait for it
+    from service.data.images import Images  # torch takes seconds: --help must not wait for it
+    from service.sampling.memory import keep_freed_memory
     from service.scoring.asked import Asked
     from service.scoring.run import score as scored
     from service.scoring.told import told_of
@@ -93,7 +95,7 @@ def score(engine: str, **given: Any) -> None:
     keep_freed_memory()
     settings = logged(Settings(**{name: given.pop(name) for name in _LOADING}))
     with told(), _stopped(given["output"]):
-        asked = Asked(**given)
+        asked = Asked(**given, images=Images(resize, span))
         text, where = told_of(scored(settings, asked, _watched, _engine(engine, settings, asked)))
     click.echo(text)
     click.echo(where, err=True)

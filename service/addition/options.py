@@ -50,7 +50,9 @@ _OPTIONS = (
     ),
     click.option("--version", type=click.IntRange(1), help="Its number; the next if left out."),
     click.option(
-        "--sample", type=_FILE, help="JSON file of rows to try, as a request's `inputs`; else one is made up."
+        "--sample",
+        type=_FILE,
+        help="JSON file of rows to try, a request's body or its `inputs`; else one is made up.",
     ),
 )
 

@@ -44,8 +44,17 @@ def added(
             folder = ModelFolder(hidden / wanted.name)
             yield prepare(folder.read(folder.manifest(), int(version.name), factories), execution)
         except LoadError as cause:
-            raise type(cause)(str(cause).replace(str(hidden), str(repository))) from cause
+            raise type(cause)(
+                _as_given(str(cause), version, wanted).replace(str(hidden), str(repository))
+            ) from cause
         _put_in_place(version, repository / wanted.name)
+
+
+def _as_given(text: str, version: Path, wanted: Wanted) -> str:
+    """Name the files that somebody has, and not their copies, which are gone by now."""
+    for name, source in wanted.files.items():
+        text = text.replace(str(version / name), str(source))
+    return text if wanted.folder is None else text.replace(str(version), str(wanted.folder))
 
 
 def _check_name(name: str) -> None:
@@ -121,6 +130,9 @@ def _complete(wanted: Wanted) -> dict[str, Any]:
             f"model {wanted.name!r} is new and --task is missing: say with --task, --factory and --input "
             "what it is, or name a model that is there"
         )
+    is_told = wanted.folder is not None or "labels" in wanted.keys.get("output", {})
+    if wanted.keys["task"] == "classification" and not is_told:
+        raise AdditionRefused("--labels is missing: name the classes, in the order of the model's outputs")
     policy = {**wanted.defaults.get("policy", {}), **wanted.keys.get("policy", {})}
     if "threshold" not in policy:
         raise AdditionRefused(

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import msgspec
+
 from service.errors import AdditionRefused
 from service.predictor.answers import EXACT, Array, ClassPrediction, Sampled, TokenPrediction
 from service.predictor.rows import Group, Rows
@@ -10,6 +12,10 @@ from service.predictor.together import Draw
 from service.uncertainty.sequential import Rounds
 
 _SHOWN = 5  # rows, and values of a row
+
+
+class _Body(msgspec.Struct):
+    inputs: msgspec.Raw
 
 
 def tried(model: ServedModel, sample: Path | None) -> str:
@@ -42,9 +48,20 @@ def _rows(model: ServedModel, sample: Path | None) -> Rows:
     if sample is None:
         return Rows((model.made_up(1),))
     try:
-        return model.inputs.read(sample.read_bytes())
+        content = sample.read_bytes()
     except OSError as cause:
         raise AdditionRefused(f"{sample} cannot be read: {cause.strerror}") from cause
+    return model.inputs.read(_inputs_of(content, model))
+
+
+def _inputs_of(content: bytes, model: ServedModel) -> bytes:
+    """Take the rows out of a request's body, which is what people have at hand."""
+    if any(spec.name == "inputs" for spec in model.manifest.input):
+        return content
+    try:
+        return bytes(msgspec.json.decode(content, type=_Body).inputs)
+    except msgspec.MsgspecError:
+        return content
 
 
 def _predicted(model: ServedModel, group: Group) -> list[str]:

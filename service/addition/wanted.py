@@ -31,6 +31,7 @@ class Wanted:
         files: of the version, by the names that they shall have.
         version: its number; the next if left out.
         defaults: keys of a new model.toml that nobody has said.
+        folder: of Hugging Face that the files are from; None for others.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Wanted:
     files: Mapping[str, Path]
     version: int | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
 
 
 def wanted(name: str, **options: Any) -> Wanted:
@@ -129,7 +131,7 @@ def _of_huggingface(name: str, keys: Mapping[str, Any], version: int | None, fol
     check_weights_are_there(folder)
     files = {file: folder / file for file in FILES if (folder / file).exists()}
     said = {"task": config.task, "source": {"kind": "huggingface"}} | dict(keys)
-    return Wanted(name, said, files, version, _policy(config.task, len(config.labels)))
+    return Wanted(name, said, files, version, _policy(config.task, len(config.labels)), folder)
 
 
 def input_table(text: str) -> dict[str, Any]:

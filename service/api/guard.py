@@ -45,14 +45,26 @@ class Guard:
             return handler
 
         async def checked(request: Request) -> Response:
-            try:
-                request.state.scopes = _checked(ring, request, scope)
-            except RequestError as refusal:
-                self._telemetry.rejected(refusal.code)
-                raise
+            self._check(ring, request, scope)
             return await handler(request)
 
         return checked
+
+    def admit(self, request: Request) -> None:
+        """Let a request through whose scope another process will ask for, if its key is one at all.
+
+        Raises:
+            Unauthorized: it has no key, and needs one.
+        """
+        if self._ring is not None:
+            self._check(self._ring, request, None)
+
+    def _check(self, ring: KeyRing, request: Request, scope: Scope | None) -> None:
+        try:
+            request.state.scopes = _checked(ring, request, scope)
+        except RequestError as refusal:
+            self._telemetry.rejected(refusal.code)
+            raise
 
 
 def is_admin(request: Request) -> bool:

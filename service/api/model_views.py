@@ -80,8 +80,9 @@ class CompiledView(Struct):
 class PlanView(Struct):
     """How samples are run: the plans by number of rows, the fastest and all that may run, fastest first.
 
-    `measured` are times of a request of `samples`; `moved` is how far plans in lower precision move the mean,
-    on average and at most, as shares of its Monte Carlo standard error; `compiled` is what there is code for.
+    `measured` are times of a request of `samples`; `moved` is how far plans in lower precision move means or
+    deviations, on average and at most, as shares of their Monte Carlo standard errors; `compiled` is what
+    there is code for.
     """
 
     by_rows: dict[str, str]

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from service.calibration.labels import class_indices, values
 from service.calibration.token_labels import token_indices
 from service.data.columns import Columns
-from service.data.files import digest_of, read_whole
+from service.data.files import Files
+from service.data.images import AS_THEY_ARE, Images
 from service.data.inputs import Given, input_columns
 from service.errors import CalibrationError, DataError, InvalidInput
 from service.predictor.inputs import InputReader
@@ -49,23 +50,24 @@ class LabelledRows:
         return len(self.fingerprints) - len(set(self.fingerprints))
 
 
-def read_labelled(path: Path, model: ServedModel) -> LabelledRows:
-    """Read a file of one of the kinds of `service.data.files`.
+def read_labelled(path: Path, model: ServedModel, images: Images = AS_THEY_ARE) -> LabelledRows:
+    """Read a file of one of the kinds of `service.data.files`, or a folder of images or texts.
 
     Raises:
         CalibrationError: it cannot be read, or its rows are not this model's.
     """
     try:
-        columns = read_whole(path)
-        digest = digest_of(path)
+        files = Files(path)
+        columns, digest = files.whole(), files.digest()
     except DataError as cause:
         raise CalibrationError(str(cause)) from cause
     name = next((one for one in _TARGETS if one in columns), None)
     if name is None:
         raise CalibrationError(
-            f"{path} has no column of labels; name it targets or label. It has: {', '.join(columns)}"
+            f"{path} has no column of labels; name it targets or label, or put images or texts into "
+            f"a folder for each label. It has: {', '.join(columns)}"
         )
-    given, rows = _read(path, model, columns, name)
+    given, rows = _read(path, model, columns, name, images)
     target = columns[name]
     if len(target) != len(rows):
         raise CalibrationError(f"{path} has {len(rows)} rows and {len(target)} {name}")
@@ -83,9 +85,11 @@ def _truth(target: NDArray[Any], model: ServedModel, rows: Rows, named: str) -> 
     return values(target, model.shown_width, named)
 
 
-def _read(path: Path, model: ServedModel, columns: Columns, target: str) -> tuple[Given, Rows]:
+def _read(
+    path: Path, model: ServedModel, columns: Columns, target: str, images: Images
+) -> tuple[Given, Rows]:
     try:
-        given = input_columns(model.manifest, list(columns), [target]).given(columns)
+        given = input_columns(model.manifest, list(columns), [target], images).given(columns)
         return given, model.inputs.read(given)
     except (DataError, InvalidInput) as cause:
         raise CalibrationError(f"{path}: {cause}") from cause

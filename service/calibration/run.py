@@ -10,6 +10,7 @@ from service.calibration.checks import check_model, check_rows
 from service.calibration.data import USUAL_FILE, LabelledRows, read_labelled
 from service.calibration.observing import Observed, Watch, fit_temperature, observe
 from service.certification.temperature import HIGHEST, LOWEST
+from service.data.images import AS_THEY_ARE, Images
 from service.errors import CalibrationError
 from service.predictor.served_model import ServedModel
 from service.repository.calibration import Calibration, Draws, Promise, write_calibration
@@ -29,6 +30,7 @@ class Wish:
         asked: the promise.
         tolerance: in regression, how far off is wrong.
         samples: how many; those of a request that leaves them to the model if None.
+        images: how files of images become rows.
     """
 
     model: str
@@ -37,6 +39,7 @@ class Wish:
     asked: Asked
     tolerance: float | None
     samples: int | None = None
+    images: Images = AS_THEY_ARE
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ def calibrate(settings: Settings, wish: Wish, watch: Watch) -> Made:
     data = wish.data or folder / USUAL_FILE
     if not data.exists():
         raise CalibrationError(f"there is no {data}; name a file of labelled rows with --data")
-    labelled = read_labelled(data, model)
+    labelled = read_labelled(data, model, wish.images)
     check_rows(labelled, data, folder, model.manifest.task)
     draws = draws_of(model.manifest, wish.samples)
     model.temperature = _temperature(model, labelled, draws) if wish.asked.temperature else 1.0

@@ -61,6 +61,21 @@ class Part:
         """Number of the row behind the last."""
         return self.first + self.columns.rows
 
+    @property
+    def where(self) -> Path:
+        """The file of the first row: that of all, unless rows are files of their own."""
+        columns = self.columns.held.values()
+        return next((held[0] for held in columns if isinstance(held, list) and _are_files(held)), self.path)
+
+    def some(self, places: Sequence[int]) -> "Part":
+        """Give rows of it that follow each other."""
+        first = places[0]
+        return Part(self.columns.taken(places), self.first + first, self.path, self.offset + first)
+
+
+def _are_files(values: Sequence[Any]) -> bool:
+    return bool(values) and isinstance(values[0], Path)
+
 
 def as_array(column: Any) -> Array:
     """Give a column's values, [rows, …]; where rows differ in shape, or are texts, [rows] of objects."""

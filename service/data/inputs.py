@@ -3,12 +3,15 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from service.data.columns import Array, Columns
+from service.data.images import AS_THEY_ARE, Images
+from service.data.texts import read_text
 from service.errors import DataError, InvalidInput
 from service.predictor.given_tensors import DATATYPES, GivenTensor
 from service.predictor.inputs import InputReader
@@ -30,10 +33,12 @@ class InputColumns:
     Args:
         specs: of the tensors; none of a model of texts.
         places: the columns of each, in the order of `specs`: one, or one for each number of a row.
+        images: how files of images become rows.
     """
 
     specs: Sequence[InputSpec]
     places: Sequence[Sequence[str]]
+    images: Images = AS_THEY_ARE
 
     @property
     def names(self) -> list[str]:
@@ -47,8 +52,10 @@ class InputColumns:
             InvalidInput: a column holds something else than its input takes.
         """
         if not self.specs:
-            return msgspec.json.encode(columns[self.names[0]].tolist())
-        arrays = [_array(spec, names, columns) for spec, names in zip(self.specs, self.places, strict=True)]
+            return msgspec.json.encode(_texts(columns[self.names[0]]))
+        arrays = [
+            self._array(spec, names, columns) for spec, names in zip(self.specs, self.places, strict=True)
+        ]
         if any(array.dtype == object for array in arrays):  # rows of several lengths, which JSON can say
             return _as_json(self.specs, arrays)
         return [_tensor(spec, array) for spec, array in zip(self.specs, arrays, strict=True)]
@@ -61,8 +68,20 @@ class InputColumns:
         """
         return reader.read(self.given(columns))
 
+    def _array(self, spec: InputSpec, names: Sequence[str], columns: Columns) -> Array:
+        if len(names) > 1:
+            return _folded(np.stack([_numbers(name, columns[name]) for name in names], 1), spec)
+        array = columns[names[0]]
+        if _of_files(array):
+            return self.images.read(spec, array.tolist())
+        if array.dtype == object and any(isinstance(value, (list, dict)) for value in array):
+            return array
+        return _folded(_numbers(names[0], array), spec)
 
-def input_columns(manifest: Manifest, names: Sequence[str], others: Collection[str] = ()) -> InputColumns:
+
+def input_columns(
+    manifest: Manifest, names: Sequence[str], others: Collection[str] = (), images: Images = AS_THEY_ARE
+) -> InputColumns:
     """Find a model's inputs among the columns of a file.
 
     A column of an input's name is it; of the only input, so is `inputs`, or the columns that [columns] of
@@ -72,6 +91,7 @@ def input_columns(manifest: Manifest, names: Sequence[str], others: Collection[s
         manifest: of the model.
         names: of the columns.
         others: of those that are no inputs.
+        images: how files of images become rows.
 
     Raises:
         DataError: they are not there.
@@ -80,9 +100,8 @@ def input_columns(manifest: Manifest, names: Sequence[str], others: Collection[s
     if manifest.tokenizer is not None:
         return InputColumns((), [[_one(left, (TEXT, _INPUTS))]])
     alone = len(manifest.input) == 1
-    return InputColumns(
-        manifest.input, [_places(manifest, spec, left, alone=alone) for spec in manifest.input]
-    )
+    places = [_places(manifest, spec, left, alone=alone) for spec in manifest.input]
+    return InputColumns(manifest.input, places, images)
 
 
 def _one(names: Sequence[str], wanted: Iterable[str]) -> str:
@@ -114,13 +133,14 @@ def _listed(names: Sequence[str]) -> str:
     return (", ".join(names[:_SHOWN]) or "none") + more
 
 
-def _array(spec: InputSpec, names: Sequence[str], columns: Columns) -> Array:
-    if len(names) > 1:
-        return _folded(np.stack([_numbers(name, columns[name]) for name in names], 1), spec)
-    array = columns[names[0]]
-    if array.dtype == object and any(isinstance(value, (list, dict)) for value in array):
-        return array
-    return _folded(_numbers(names[0], array), spec)
+def _of_files(array: Array) -> bool:
+    return array.dtype == object and len(array) > 0 and isinstance(array[0], Path)
+
+
+def _texts(column: Array) -> list[Any]:
+    if not _of_files(column):
+        return list(column.tolist())
+    return [read_text(path, row) for row, path in enumerate(column)]
 
 
 def _numbers(name: str, column: Array) -> Array:

@@ -8,7 +8,7 @@ from ray import serve
 from ray.serve import Application
 from ray.serve.config import DeploymentActorConfig
 
-from service.app import body_limits, build
+from service.app import body_limits, build, key_ring
 from service.errors import StartError
 from service.fleet.place import Apply
 from service.logs import start_logging
@@ -43,6 +43,7 @@ def unsure(arguments: dict[str, Any]) -> Application:
     given = dict(arguments)
     wanted = given.pop("models", None)
     settings = settings_of(given)
+    key_ring(settings)  # what is wrong with the keys is told here, and not by every replica that starts
     names = _models(settings, wanted)
     models = {name: _model(settings, name) for name in names}
     return serve.deployment(
@@ -58,6 +59,10 @@ def _models(settings: Settings, wanted: Sequence[str] | None) -> list[str]:
     names = [
         folder.name for folder in model_folders(settings.repository) if MODEL_NAME.fullmatch(folder.name)
     ]
+    if wanted is not None and (isinstance(wanted, str) or not wanted):
+        raise StartError(
+            f"models must be a list of names, and is {wanted!r}; leave it out for all of the repository"
+        )
     missing = sorted(set(wanted or ()) - set(names))
     if missing:
         raise StartError(
@@ -118,7 +123,7 @@ class _Front:
     def __serve_build_asgi_app__(self) -> Any:
         """Make the application; Ray starts and stops it."""
         settings = self._settings
-        start_logging(settings.log_level)
+        start_logging(settings.log_level, settings.log_format)
         prepare_process(1)
         own = build(replace(settings, device="cpu"), Before(tuple(self._handles)), owns_process=True)
         models = [

@@ -44,12 +44,14 @@ def settings_of(arguments: Mapping[str, Any]) -> Settings:
 
 
 def _options(arguments: Mapping[str, Any]) -> list[str]:
+    """Write arguments as a command's; None is for what is left out, and a list for what has commas."""
     options = list[str]()
     for name, value in arguments.items():
-        if value is not False:
-            options.append("--" + name.replace("_", "-"))
-        if not isinstance(value, bool):
-            options.append(str(value))
+        if value is None or value is False:
+            continue
+        options.append("--" + name.replace("_", "-"))
+        if value is not True:
+            options.append(",".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
     return options
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -52,7 +53,7 @@ class Answered:
         return response
 
 
-async def asked_by(request: Request, body: bytes) -> Asked:
+def asked_by(request: Request, body: bytes) -> Asked:
     """Give a request as values, under the identifier that it has here.
 
     Args:
@@ -62,7 +63,9 @@ async def asked_by(request: Request, body: bytes) -> Asked:
     name = REQUEST_ID_HEADER.lower().encode()
     sent = [(header, value) for header, value in request.scope["headers"] if header != name]
     headers = (*sent, (name, request_id(request.scope).encode()))
-    return Asked(request.method, request.url.path, request.scope["query_string"], headers, body)
+    # Behind a prefix of Ray's, both sides know paths without it.
+    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    return Asked(request.method, path, request.scope["query_string"], headers, body)
 
 
 async def answered_by(app: ASGIApp, asked: Asked) -> Answered:
@@ -91,7 +94,7 @@ def _scope(asked: Asked) -> Scope:
         "method": asked.method,
         "scheme": "http",
         "path": asked.path,
-        "raw_path": asked.path.encode(),
+        "raw_path": quote(asked.path).encode(),
         "query_string": asked.query,
         "root_path": "",
         "headers": list(asked.headers),

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.application import Lifespan, enveloped
 from service.api.exchange import REQUEST_ID_HEADER, read_body
+from service.api.guard import Guard
 from service.api.operations import model_paths
 from service.api.receiving import BodyLimits
 from service.errors import DeadlineExceeded, Unavailable
@@ -38,6 +39,7 @@ class Front:
 
     def __init__(self, own: Starlette, models: Sequence[RemoteModel], bodies: BodyLimits, name: str) -> None:
         self._own = own
+        self._guard: Guard = own.state.guard
         self._models = {model.name: model for model in models}
         self._bodies = bodies
         self._name = name
@@ -57,33 +59,33 @@ class Front:
         return Unnamed(enveloped(routes, self._bodies, cast("Lifespan", self._own.router.lifespan_context)))
 
     async def _forwarded(self, model: RemoteModel, request: Request) -> Response:
-        changes = request.url.path.startswith("/v2/repository/")
         asked = await self._read(request)
+        changes = asked.path.startswith("/v2/repository/")
         return (await (model.change if changes else model.answer)(asked)).response()
 
     async def _listed(self, request: Request) -> Response:
         """Answer GET /v1/models with the lists of all."""
-        own, others = await self._of_all(request)
+        own, others = await self._of_all(await self._read(request))
         lines = [line for other in others for line in msgspec.json.decode(other.body)["models"]]
         return _json({"models": lines}) if own.status == 200 else own.response()
 
     async def _indexed(self, request: Request) -> Response:
         """Answer POST /v2/repository/index with the lists of all."""
-        own, others = await self._of_all(request)
+        own, others = await self._of_all(await self._read(request))
         lines = [line for other in others for line in msgspec.json.decode(other.body)]
         return _json(lines) if own.status == 200 else own.response()
 
     async def _ready(self, request: Request) -> Response:
         """Answer GET /v2/health/ready: with what the first that is not ready says, if one is not."""
         try:
-            own, others = await self._of_all(request)
+            own, others = await self._of_all(asked_by(request, b""))
         except DeadlineExceeded as cause:
             raise Unavailable(str(cause)) from cause
         return next((one for one in (own, *others) if one.status != 200), own).response()
 
     async def _metrics(self, request: Request) -> Response:
         """Answer GET /metrics with those of every replica."""
-        own = await answered_by(self._own, await self._read(request))
+        own = await answered_by(self._own, asked_by(request, b""))
         if own.status != 200:
             return own.response()
         gathered = await asyncio.gather(*(model.expositions() for model in self._models.values()))
@@ -99,16 +101,17 @@ class Front:
             return (await answered_by(self._own, asked)).response()
         return (await model.answer(asked)).response()
 
-    async def _of_all(self, request: Request) -> tuple[Answered, list[Answered]]:
+    async def _of_all(self, asked: Asked) -> tuple[Answered, list[Answered]]:
         """Ask the server without models, which asks for a key, and then a replica of each model."""
-        asked = await self._read(request)
         own = await answered_by(self._own, asked)
         if own.status != 200:
             return own, []
         return own, await asyncio.gather(*(model.tell(asked) for model in self._models.values()))
 
     async def _read(self, request: Request) -> Asked:
-        return await asked_by(request, await read_body(request, self._bodies.bytes))
+        """Receive a request that needs a key: nothing of it before its key."""
+        self._guard.admit(request)
+        return asked_by(request, await read_body(request, self._bodies.bytes))
 
 
 class Unnamed:

@@ -56,7 +56,7 @@ class Replica:
 
     async def __init__(self, settings: Settings, model: str) -> None:  # type: ignore[misc]  # Ray awaits it
         self._stack = AsyncExitStack()
-        start_logging(settings.log_level)
+        start_logging(settings.log_level, settings.log_format)
         resources = ray.get_runtime_context().get_assigned_resources()
         prepare_process(settings.threads or max(1, int(resources.get("CPU", 1))))
         actions, known = await _ledger().since.remote(0)

@@ -39,11 +39,23 @@ def _function(factory: str, allowed: Sequence[str]) -> Callable[..., object]:
     try:
         function: object = getattr(import_module(module_name), function_name, None)
     except (Exception, SystemExit) as cause:  # a script's exit must not be the server's
-        raise FactoryError(f"source.factory {factory}: importing {module_name} raised {cause!r}") from cause
+        way_out = (
+            "; install its package here, or name its folder in PYTHONPATH"
+            if _is_missing(module_name, cause)
+            else ""
+        )
+        raise FactoryError(
+            f"source.factory {factory}: importing {module_name} raised {cause!r}{way_out}"
+        ) from cause
     # What an allowed module has imported is not thereby allowed.
     if not callable(function) or not _is_inside(getattr(function, "__module__", None) or "", allowed):
         raise FactoryError(f"source.factory {factory}: {module_name} defines no function {function_name}")
     return function
+
+
+def _is_missing(module: str, cause: BaseException) -> bool:
+    """Tell whether it is the module itself that is not found, and not one that it imports."""
+    return isinstance(cause, ModuleNotFoundError) and _is_inside(module, [cause.name or ""])
 
 
 def _is_inside(module: str, allowed: Sequence[str]) -> bool:

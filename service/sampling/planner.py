@@ -146,7 +146,8 @@ def moves(
             continue
         if not affordable(mean, most):
             refused[plan] = (
-                f"it moves the mean by {mean:.0%} of its standard error on average, and by {most:.0%} at most"
+                f"it moves means or deviations by {mean:.0%} of their standard errors on average, and by "
+                f"{most:.0%} at most"
             )
     return moved, refused
 

@@ -17,7 +17,7 @@ from service.sampling.stochastic import Inputs, StochasticModel
 
 MEAN_SHARE = 0.10
 LARGEST_SHARE = 0.30
-"""What a lower precision may move the mean by, as a share of its Monte Carlo standard error."""
+"""What a lower precision may move a mean or a deviation by, as a share of its Monte Carlo standard error."""
 
 
 def has_bfloat16(device: torch.device) -> bool:
@@ -52,19 +52,26 @@ def in_bfloat16(model: StochasticModel) -> StochasticModel:
 
 
 def shares(expected: Tensor, given: Tensor) -> tuple[float, float]:
-    """Compare means over samples, as shares of the standard error of the expected one.
+    """Compare means and deviations over samples, as shares of the standard errors of the expected ones.
+
+    That of a deviation σ is taken for a normal distribution's, σ / √(2 (samples - 1)).
 
     Args:
         expected: [samples, rows, width].
         given: of the same shape.
 
     Returns:
-        The mean and the largest share, over rows and outputs that vary at all.
+        The mean share, of means or of deviations, whichever is larger, and the largest of all: over rows and
+        outputs that vary at all.
     """
-    error = expected.double().std(0) / len(expected) ** 0.5
-    moved = (given.double().mean(0) - expected.double().mean(0)).abs()
-    relative = (moved / error)[error > 0]
-    return (relative.mean().item(), relative.max().item()) if relative.numel() else (0.0, 0.0)
+    expected, given = expected.double(), given.double()
+    deviation, samples = expected.std(0), len(expected)
+    means = (given.mean(0) - expected.mean(0)).abs() * samples**0.5
+    deviations = (given.std(0) - deviation).abs() * (2 * (samples - 1)) ** 0.5
+    relative = (torch.stack([means, deviations]) / deviation)[:, deviation > 0]
+    if not relative.numel():
+        return 0.0, 0.0
+    return relative.mean(1).max().item(), relative.max().item()
 
 
 def affordable(mean: float, most: float) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from service.data.images import AS_THEY_ARE, Images
 from service.predictor.answers import EXACT, Exact, UncertaintyQuestion
 from service.predictor.drawing import Decision, decide
 from service.predictor.served_model import ServedModel
@@ -25,6 +26,7 @@ class Asked:
         threshold: as of a request.
         skip_bad: whether a row that cannot be scored has its error in place of an answer.
         restart: whether to throw away what an earlier run has done.
+        images: how files of images become rows.
     """
 
     model: str
@@ -37,6 +39,7 @@ class Asked:
     threshold: float | None = None
     skip_bad: bool = False
     restart: bool = False
+    images: Images = AS_THEY_ARE
 
 
 def decision(asked: Asked, model: ServedModel) -> Decision:

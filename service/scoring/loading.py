@@ -42,7 +42,7 @@ def ready(settings: Settings, asked: Asked, names: Sequence[str]) -> Ready:
     model = inspection.load(steady, asked.model, asked.version, keep_findings=True)
     decided = decision(asked, model)
     try:
-        inputs = input_columns(model.manifest, names, asked.keep)
+        inputs = input_columns(model.manifest, names, asked.keep, asked.images)
     except DataError as cause:
         raise DataError(f"{asked.input}: {cause}; say with --keep which columns are no inputs") from cause
     others = [name for name in names if name not in inputs.names]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from time import monotonic
 
@@ -112,7 +113,7 @@ def _facts(
 ) -> dict[str, str]:
     """Name all that the output depends on."""
     policy = decided.policy
-    return {
+    return _facts_of_images(asked, files) | {
         "the input": files.digest(),
         "the model": f"{model.identity.model}/{model.identity.version}",
         "the weights": model.weights_sha256,
@@ -129,6 +130,17 @@ def _facts(
         "--device, --plan and --precision": f"{settings.device}, {settings.plan}, {settings.precision}",
         "unsure": __version__,
         "torch": str(torch.__version__),
+    }
+
+
+def _facts_of_images(asked: Asked, files: Files) -> dict[str, str]:
+    if not files.of_images:
+        return {}
+    span = asked.images.span
+    return {
+        "--resize": str(asked.images.resize),
+        "--pixels": "those of model.toml" if span is None else f"{span[0]:g}..{span[1]:g}",
+        "Pillow": version("pillow"),
     }
 
 

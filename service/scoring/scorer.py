@@ -119,16 +119,12 @@ def _halves(part: Part, cause: RequestError) -> list[Part]:
     rows = part.columns.rows
     if rows == 1:
         raise ScoringError(
-            f"{part.path}: {_told(cause, part)}; correct it, leave it out, or have the error in place of an "
+            f"{part.where}: {_told(cause, part)}; correct it, leave it out, or have the error in place of an "
             "answer by --skip-bad"
         ) from cause
     places = np.arange(rows).tolist()
     half = rows // 2
-    return [_some(part, places[:half]), _some(part, places[half:])]
-
-
-def _some(part: Part, places: Sequence[int]) -> Part:
-    return Part(part.columns.taken(places), part.first + places[0], part.path, part.offset + places[0])
+    return [part.some(places[:half]), part.some(places[half:])]
 
 
 def _told(cause: RequestError, part: Part) -> str:

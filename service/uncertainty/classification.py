@@ -12,6 +12,7 @@ Probabilities are averaged, never logits.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -24,9 +25,55 @@ from service.uncertainty.moments import Moments
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
 class ClassStatistics:
-    """What scores of a classifier are made of; leading dimensions are those of the means behind it.
+    """What scores of a classifier are made of, each computed when it is first asked for.
+
+    A settled flag takes the score of dozens of means, and one score takes only one of these.
+
+    Args:
+        means: of (probabilities, votes, entropy), one after another, [..., 2·classes + 1].
+    """
+
+    def __init__(self, means: Array) -> None:
+        self._means = means
+        self._classes = means.shape[-1] // 2
+
+    @cached_property
+    def mean(self) -> Array:
+        """p̄, [..., classes]."""
+        # A mean that a test has moved may have left the range of probabilities.
+        return np.maximum(self._means[..., : self._classes], 0)
+
+    @cached_property
+    def predictive_entropy(self) -> Array:
+        """H[p̄], [...], 0 to ln(classes)."""
+        return entropy(torch.from_numpy(self.mean)).numpy()
+
+    @property
+    def expected_entropy(self) -> Array:
+        """Mean of the samples' entropies, [...], 0 to `predictive_entropy`."""
+        return self._means[..., -1]
+
+    @property
+    def mutual_information(self) -> Array:
+        """[...], 0 to `predictive_entropy`."""
+        # Entropy is concave, so the difference is never negative but for rounding.
+        return np.maximum(self.predictive_entropy - self.expected_entropy, 0)
+
+    @property
+    def variation_ratio(self) -> Array:
+        """[...], 0 to 1 - 1 / classes."""
+        return np.asarray(1 - self._means[..., self._classes : -1].max(-1))
+
+    @property
+    def confidence(self) -> Array:
+        """The probability of the most probable class, [...]."""
+        return np.asarray(self.mean.max(-1))
+
+
+@dataclass(frozen=True)
+class ClassificationMeasures:
+    """Measures of a batch. `classes` is the number of classes.
 
     Args:
         mean: p̄, [rows, classes].
@@ -34,6 +81,9 @@ class ClassStatistics:
         expected_entropy: [rows], 0 to `predictive_entropy`.
         mutual_information: [rows], 0 to `predictive_entropy`.
         variation_ratio: [rows], 0 to 1 - 1 / classes.
+        variance: unbiased, of the probabilities, [rows, classes].
+        standard_error: of `mean`, [rows, classes].
+        samples: T of each row, [rows].
     """
 
     mean: Array
@@ -41,6 +91,9 @@ class ClassStatistics:
     expected_entropy: Array
     mutual_information: Array
     variation_ratio: Array
+    variance: Array
+    standard_error: Array
+    samples: NDArray[np.int64]
 
     @property
     def class_index(self) -> NDArray[np.int64]:
@@ -51,21 +104,6 @@ class ClassStatistics:
     def confidence(self) -> Array:
         """Its probability, [rows]."""
         return np.asarray(self.mean.max(-1))
-
-
-@dataclass(frozen=True)
-class ClassificationMeasures(ClassStatistics):
-    """Measures of a batch. `classes` is the number of classes.
-
-    Args:
-        variance: unbiased, of the probabilities, [rows, classes].
-        standard_error: of `mean`, [rows, classes].
-        samples: T of each row, [rows].
-    """
-
-    variance: Array
-    standard_error: Array
-    samples: NDArray[np.int64]
 
 
 class ClassificationMoments:
@@ -103,7 +141,11 @@ class ClassificationMoments:
         """Give the measures of all samples taken in, of which there are at least 2."""
         statistics = self.statistics(self.groups.resamples().whole)
         return ClassificationMeasures(
-            **vars(statistics),
+            mean=statistics.mean,
+            predictive_entropy=statistics.predictive_entropy,
+            expected_entropy=statistics.expected_entropy,
+            mutual_information=statistics.mutual_information,
+            variation_ratio=statistics.variation_ratio,
             variance=_array(self._probabilities.variance),
             standard_error=_array(self._probabilities.standard_error),
             samples=np.full(len(statistics.mean), self.groups.count),
@@ -112,18 +154,7 @@ class ClassificationMoments:
     @staticmethod
     def statistics(means: Array, _samples: Array | float = 0) -> ClassStatistics:
         """Turn means of what `groups` holds, [..., 2·classes + 1], into statistics, [...]."""
-        classes = means.shape[-1] // 2
-        # A mean that a test has moved may have left the range of probabilities.
-        mean, votes, expected = np.maximum(means[..., :classes], 0), means[..., classes:-1], means[..., -1]
-        predictive = entropy(torch.from_numpy(mean)).numpy()
-        return ClassStatistics(
-            mean=mean,
-            predictive_entropy=predictive,
-            expected_entropy=expected,
-            # Entropy is concave, so the difference is never negative but for rounding.
-            mutual_information=np.maximum(predictive - expected, 0),
-            variation_ratio=1 - votes.max(-1),
-        )
+        return ClassStatistics(means)
 
     def extremes(self, score: str) -> tuple[Array, Array]:
         """Imagine the two samples that would lower an entropy the most, and two that would raise it the most.

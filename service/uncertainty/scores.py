@@ -6,12 +6,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from service.uncertainty.classification import ClassStatistics
+from service.uncertainty.classification import ClassificationMeasures, ClassStatistics
 from service.uncertainty.regression import ValueStatistics
 from service.uncertainty.tokens import TokenMeasures
 
 Array = NDArray[np.float64]
-Statistics = ClassStatistics | ValueStatistics | TokenMeasures
+Classes = ClassStatistics | ClassificationMeasures
+Statistics = Classes | ValueStatistics | TokenMeasures
 Task = Literal["classification", "token_classification", "regression"]
 
 _SMALLEST_MEAN = 1e-12  # keeps a relative deviation finite where the mean is 0
@@ -19,7 +20,7 @@ _SMALLEST_MEAN = 1e-12  # keeps a relative deviation finite where the mean is 0
 # One less the greatest of the classes' shares, of the probability or of the votes.
 SHARES = ("max_probability", "variation_ratio")
 
-CLASSIFICATION_SCORES: dict[str, Callable[[ClassStatistics], Array]] = {
+CLASSIFICATION_SCORES: dict[str, Callable[[Classes], Array]] = {
     "predictive_entropy": lambda of: of.predictive_entropy,
     "expected_entropy": lambda of: of.expected_entropy,
     "mutual_information": lambda of: of.mutual_information,
@@ -51,7 +52,7 @@ def score(statistics: Statistics, name: str) -> Array:
         statistics: of any task.
         name: one of the task's `score_names`.
     """
-    if isinstance(statistics, ClassStatistics):
+    if isinstance(statistics, Classes):
         return CLASSIFICATION_SCORES[name](statistics)
     if isinstance(statistics, TokenMeasures):
         return np.array([score(tokens, name).max() for tokens in statistics.tokens])

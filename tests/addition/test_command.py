@@ -229,7 +229,7 @@ def without(arguments: tuple[str, ...], option: str) -> tuple[str, ...]:
 REFUSED: list[tuple[tuple[str, ...], str]] = [
     ((*CLASSIFIER, "--labels", "a,b"), "small/model.toml: output.labels has 2, and the model gives 3"),
     ((*CLASSIFIER, "--factory", "os:getcwd"), "is not in an allowed package"),
-    ((*CLASSIFIER, "--factory", "networks:linear"), "small/1/weights.safetensors lacks 1.bias, 1.weight"),
+    ((*CLASSIFIER, "--factory", "networks:linear"), "/mlp.safetensors lacks 1.bias, 1.weight"),
     ((*CLASSIFIER, "--arguments", "[1]"), r"--arguments [1]: it must be a JSON object"),
     ((*CLASSIFIER, "--arguments", '{"dropout": null}'), "model.toml cannot hold None: TOML has no"),
     ((*CLASSIFIER, "--input", "image"), "--input image: write NAME:DTYPE:SHAPE, such as"),
@@ -238,7 +238,7 @@ REFUSED: list[tuple[tuple[str, ...], str]] = [
     ((*CLASSIFIER, "--max-tokens", "9"), "input.name: a tokenizer fills input_ids"),
     (without(CLASSIFIER, "--input"), "small/model.toml: missing key input"),
     (without(CLASSIFIER, "--task"), "model 'small' is new and --task is missing"),
-    (without(CLASSIFIER, "--labels"), "--threshold is missing: say above which predictive_entropy"),
+    (without(CLASSIFIER, "--labels"), "--labels is missing: name the classes, in the order of"),
     ((*without(CLASSIFIER, "--task"), "--task", "regression"), "--threshold is missing: say above which"),
 ]  # fmt: skip
 
@@ -276,6 +276,22 @@ def test_a_row_that_is_not_the_models_stops_it(
     told = add("small", *CLASSIFIER, "--weights", weights, "--sample", sample)
     assert "rows must have shape [6]; row 0 has [2]" in told.output
     assert snapshot(repository.path) == {}
+
+
+def test_the_body_of_a_request_is_a_sample_too(
+    repository: Repository, add: Add, weights: Path, tmp_path: Path
+) -> None:
+    sample = tmp_path / "body.json"
+    sample.write_text(json.dumps({"inputs": [ROW, ROW], "samples": 7}))
+    told = add("small", *CLASSIFIER, "--weights", weights, "--sample", sample)
+    assert [line.split(":")[0] for line in told.stdout.splitlines()[-2:]] == ["row 0", "row 1"], told.output
+
+
+@pytest.mark.parametrize("lost", ["model.safetensors", "tokenizer.json"])
+def test_what_a_folder_lacks_is_told_by_its_own_name(add: Add, tmp_path: Path, lost: str) -> None:
+    folder = pretrained.save_text(tmp_path / "saved")
+    (folder / lost).unlink()
+    assert f"Error: {folder}" in add("films", "--huggingface", folder).output
 
 
 @pytest.mark.parametrize("cause", [KeyboardInterrupt, ModelError("the model gave NaN")])

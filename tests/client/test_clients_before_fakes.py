@@ -4,11 +4,13 @@ import asyncio
 import inspect
 import json
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
+import torch
 from unsure_client import (
     AsyncClient,
     Batching,
@@ -16,6 +18,7 @@ from unsure_client import (
     Conflict,
     ConnectionFailed,
     DeadlineExceeded,
+    InvalidInput,
     ModelChanged,
     Overloaded,
     Retries,
@@ -24,13 +27,18 @@ from unsure_client import (
 from waited import KINDS, client_before
 
 AT_ONCE = Retries(first_seconds=0.0)
+HEAD = {"model": "small", "version": "1", "mode": "deterministic"}
 REVIEW = {"id": "r/1", "status": "pending", "model": "small", "version": "1", "score": 0.5, "new": [1]}
 
 
 def prediction(request: httpx.Request, **head: Any) -> httpx.Response:
     """Answer as a model that gives each row's first number."""
-    rows = json.loads(request.content)["inputs"]
-    told = {"model": "small", "version": "1", "mode": "deterministic"} | head
+    return answering(request, json.loads(request.content)["inputs"], **head)
+
+
+def answering(request: httpx.Request, rows: list[list[float]], **head: Any) -> httpx.Response:
+    """Answer about rows, whatever was asked."""
+    told = HEAD | head
     told |= {
         "request_id": request.headers["x-request-id"],
         "predictions": [{"value": row[:1]} for row in rows],
@@ -96,6 +104,12 @@ def test_one_bad_moment_is_not_noticed(kind: str, first: Any) -> None:
         (lambda _: failure(429, "overloaded"), Overloaded),
         (lambda _: httpx.Response(200, json=["no object"]), UnexpectedAnswer),
         (lambda _: httpx.Response(200, json={"predictions": [{}], "request_id": "1"}), UnexpectedAnswer),
+        (
+            lambda _: httpx.Response(200, json=HEAD | {"predictions": [7], "request_id": "1"}),
+            UnexpectedAnswer,
+        ),
+        (lambda request: answering(request, rows=[]), UnexpectedAnswer),
+        (lambda request: answering(request, rows=[[1.0], [2.0]]), UnexpectedAnswer),
     ],
 )
 def test_a_bad_server_is_told(kind: str, answer: Any, expected: type[Exception]) -> None:
@@ -143,17 +157,23 @@ def test_no_more_requests_are_in_flight_than_are_wanted(in_flight: int) -> None:
     assert values == [[float(number)] for number in range(9)]
 
 
-def test_an_answer_that_comes_in_drops_ends_with_the_time() -> None:
-    """Each drop comes within httpx's time, which is for one of them, and the whole never does."""
+class Drops(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A body in drops that are all there at once, for longer than a test has time."""
 
-    class Drops(httpx.SyncByteStream):
-        def __iter__(self) -> Any:
-            while True:
-                yield b" "
+    def __iter__(self) -> Iterator[bytes]:
+        end = time.monotonic() + 1.0
+        while time.monotonic() < end:
+            yield b" "
 
-    with client_before(
-        "blocking", Server(lambda _: httpx.Response(200, stream=Drops())), timeout=0.05
-    ) as client:
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for drop in self:
+            yield drop
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_answer_that_comes_in_drops_ends_with_the_time(kind: str) -> None:
+    """Each drop comes within httpx's time, which is for one of them, and the whole does not."""
+    with client_before(kind, Server(lambda _: httpx.Response(200, stream=Drops())), timeout=0.05) as client:
         began = time.monotonic()
         with pytest.raises(DeadlineExceeded, match=r"no answer within 0\.05 s"):
             client.predict("small", [[1.0]])
@@ -234,9 +254,63 @@ def _shown(function: Any) -> str:
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
-def test_what_cannot_be_an_address_is_refused(kind: Any) -> None:
-    with pytest.raises(ValueError, match=r"'127\.0\.0\.1:8000' must begin with http"):
-        kind("127.0.0.1:8000")
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("127.0.0.1:8000", r"'127\.0\.0\.1:8000' is none|must begin with http"),
+        ("ftp://server", "must begin with http"),
+        ("http://", "name a host"),
+        ("http://server:80:80", "is none"),
+        ("http://server/?a=1", "must end before its"),
+    ],
+)
+def test_what_cannot_be_an_address_is_refused(kind: Any, address: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        kind(address)
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+@pytest.mark.parametrize("key", ["", "a-secret\n", "a secret", "sécret"])
+def test_a_key_that_no_header_holds_is_refused_and_not_repeated(kind: Any, key: str) -> None:
+    with pytest.raises(ValueError, match="the api_key is empty, or holds") as caught:
+        kind("http://server", api_key=key)
+    assert not key or key.strip() not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"threshold": float("nan")}, "threshold cannot be sent: it is nan"),
+        ({"samples": {2}}, r"samples cannot be sent: it is \{2\}"),
+        ({"rows": torch.ones(1, 2, requires_grad=True)}, "a Tensor that numpy cannot take: .*requires grad"),
+    ],
+)
+def test_what_cannot_be_sent_is_told_by_its_name(given: dict[str, Any], message: str) -> None:
+    server = Server(prediction)
+    with client_before("blocking", server) as client, pytest.raises(InvalidInput, match=message):
+        client.uncertainty(**({"model": "small", "rows": [[1.0]]} | given))
+    assert server.asked == []
+
+
+def test_one_thing_to_include_need_be_no_list() -> None:
+    server = Server(lambda _: failure(400, "invalid_input"))
+    with client_before("blocking", server) as client:
+        for include in ("quantiles", ("quantiles",)):
+            with pytest.raises(InvalidInput):
+                client.uncertainty("small", [[1.0]], include=include)
+    assert [json.loads(request.content)["include"] for request in server.asked] == [["quantiles"]] * 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("bad", [[float("nan")], [None, object()]])
+def test_nothing_is_sent_of_rows_of_which_one_cannot_be(kind: str, bad: list[Any]) -> None:
+    server = Server(prediction)
+    with client_before(kind, server, batching=Batching(rows=1)) as client:
+        with pytest.raises(ValueError, match="row 2 holds"):
+            client.predict("small", [[1.0], [2.0], bad])
+        with pytest.raises(ValueError, match="row 1 holds NaN"):
+            client.predict("small", np.array([[1.0], [np.nan]]))
+    assert server.asked == []
 
 
 @pytest.mark.parametrize("identifier", ["", "with space", "x" * 101, "ü"])

@@ -30,6 +30,7 @@ ASK = Request("POST", "/v1/models/small/predict", body=b"{}", request_id="mine")
 STEP = replace(ASK, repeatable=False)
 FINE = Answer(200, {}, b'{"fine": true}')
 REFUSED = Lost("ConnectError: refused", sent=False)
+BAD_GATEWAY = Answer(502, {}, b"<html>no</html>")
 RESET = Lost("ReadError: reset")
 LATE = Lost("ReadTimeout", late=True)
 
@@ -83,7 +84,9 @@ class Told:
         return self._outcomes.pop(0)
 
 
-@pytest.mark.parametrize("outcome", [failed(429, "overloaded"), failed(503, "unavailable"), REFUSED, RESET])
+@pytest.mark.parametrize(
+    "outcome", [failed(429, "overloaded"), failed(503, "unavailable"), REFUSED, RESET, BAD_GATEWAY]
+)
 def test_what_is_safe_is_tried_again_as_the_same_request(outcome: Answer | Lost) -> None:
     told = Told(outcome, outcome, FINE)
     assert told.result() == {"fine": True}
@@ -106,6 +109,10 @@ def test_a_step_that_may_have_been_done_is_not_repeated() -> None:
     told = Told(RESET, FINE)
     with pytest.raises(ConnectionFailed, match="the server may have done it"):
         told.result(STEP)
+    told = Told(BAD_GATEWAY, FINE)
+    with pytest.raises(Unavailable):
+        told.result(STEP)
+    assert len(told.sent) == 1
     assert Told(REFUSED, FINE).result(STEP) == {"fine": True}
     assert Told(failed(429, "overloaded"), FINE).result(STEP) == {"fine": True}
 
@@ -174,7 +181,9 @@ def test_no_class_is_without_a_code_of_the_server() -> None:
     assert set(BY_CODE) <= {failure.code for failure in FAILURES} | {"conflict"}
 
 
-@pytest.mark.parametrize(("status", "kind"), [(403, Forbidden), (503, Unavailable), (400, InvalidInput)])
+@pytest.mark.parametrize(
+    ("status", "kind"), [(403, Forbidden), (503, Unavailable), (502, Unavailable), (400, InvalidInput)]
+)
 def test_a_proxys_error_is_one_of_its_status(status: int, kind: type[UnsureError]) -> None:
     with pytest.raises(kind, match=f"status {status}"):
         Told(Answer(status, {}, b"<html>no</html>"), retries=Retries(0)).result()
@@ -182,11 +191,36 @@ def test_a_proxys_error_is_one_of_its_status(status: int, kind: type[UnsureError
 
 @pytest.mark.parametrize(
     "answer",
-    [Answer(200, {}, b"<html>"), Answer(302, {}, b""), Answer(502, {}, b"[]"), Answer(418, {}, b"{}")],
+    [
+        Answer(200, {}, b"<html>"),
+        Answer(200, {}, b"[" * 100_000),
+        Answer(302, {}, b""),
+        Answer(500, {}, b"[" * 100_000),
+        Answer(418, {}, b"{}"),
+    ],
 )
 def test_what_is_no_unsure_server_is_told(answer: Answer) -> None:
     with pytest.raises(UnexpectedAnswer, match=f"status {answer.status}"):
         Told(answer).result()
+
+
+def test_a_server_that_has_moved_is_told_with_its_new_address() -> None:
+    moved = Answer(308, {"location": "https://elsewhere/v1/models"}, b"<html>")
+    with pytest.raises(UnexpectedAnswer, match=r"on to 'https://elsewhere/v1/models'.*address that answers"):
+        Told(moved).result()
+
+
+def test_tries_without_end_are_possible() -> None:
+    """As many as `wait_until_ready` makes of a server that takes half an hour to load."""
+    told = Told(*[REFUSED] * 2000, FINE, seconds=1e6, retries=Retries(limit=10_000, most_seconds=1.0))
+    assert told.result() == {"fine": True}
+    assert max(told.waits) == 0.5
+
+
+@pytest.mark.parametrize("seconds", [None, "30", -1.0, float("inf"), float("nan")])
+def test_a_time_that_is_none_is_refused(seconds: Any) -> None:
+    with pytest.raises(ValueError, match="timeout must be a number of seconds"):
+        Deadline(seconds, lambda: 0.0)
 
 
 def test_retry_after_is_seconds_or_a_date() -> None:
@@ -194,3 +228,5 @@ def test_retry_after_is_seconds_or_a_date() -> None:
     assert 90 < retry_after(date) <= 100
     past = format_datetime(datetime.now(UTC) - timedelta(seconds=100), usegmt=True)
     assert [retry_after(text) for text in (past, "12", " 3 ", "", "soon", "-5")] == [0, 12, 3, 0, 0, 0]
+    odd = f"Mon, 01 Jan {'9' * 20} 00:00:00 GMT"
+    assert [retry_after(text) for text in (odd, "1.5", "nan", "9" * 400)] == [0, 0, 0, float("inf")]

@@ -11,9 +11,9 @@ from readme import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 OURS = {"service", "models"}
-BY_IMPORT = {"prometheus_client": "prometheus-client", "sklearn": "scikit-learn"}
+BY_IMPORT = {"prometheus_client": "prometheus-client", "sklearn": "scikit-learn", "PIL": "pillow"}
 # Extras whose packages the service imports where a model, a file or the environment asks for it.
-OF_SERVICE = ("text", "huggingface", "parquet", "otel", "ray")
+OF_SERVICE = ("text", "huggingface", "parquet", "images", "otel", "ray")
 # uvicorn takes these up by itself where they are installed: a faster parser and a faster loop.
 TAKEN_UP = {"httptools", "uvloop"}
 
@@ -47,12 +47,24 @@ def test_dependencies_are_what_the_service_imports() -> None:
 
 
 def test_serving_numbers_does_not_wait_for_what_only_some_need() -> None:
-    others = {"pyarrow", "tokenizers", "transformers", "opentelemetry", "ray"}
+    others = {"pyarrow", "PIL", "tokenizers", "transformers", "opentelemetry", "ray"}
     script = f"import sys, service.server; print({others} & set(sys.modules))"
     printed = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     ).stdout
     assert printed == "set()\n"
+
+
+def test_no_page_has_a_registry_asked_for_our_names() -> None:
+    """One of them is somebody else's there, and the other might become anybody's."""
+    pages = [ROOT / "README.md", ROOT / "clients/python/README.md", *(ROOT / "docs").rglob("*.md")]
+    asked = [
+        name
+        for page in pages
+        for command in re.findall(r"pip install ([^`\n#]*)", page.read_text("utf-8"))
+        for name in re.findall(r"(?<![./\w-])unsure(?:-client)?\b", command)
+    ]
+    assert asked == []
 
 
 def test_training_needs_its_extra_alone() -> None:

@@ -41,6 +41,25 @@ def test_what_cannot_be_on_several_machines_is_refused(changes: dict[str, Any], 
     assert named in str(refused.value)
 
 
+def test_null_is_what_is_left_out_and_a_list_what_has_commas() -> None:
+    settings = settings_of(ENOUGH | {"api_keys_file": None, "factories": ["models.zoo", "networks"]})
+    assert (settings.api_keys_file, settings.allowed_factories) == (None, ("models.zoo", "networks"))
+
+
+@pytest.mark.parametrize("models", ["digits", [], ""])
+def test_models_are_a_list_with_something_in_it(tmp_path: Path, models: Any) -> None:
+    with pytest.raises(StartError, match="models must be a list of names, and is"):
+        unsure(ENOUGH | {"repository": str(tmp_path), "models": models})
+
+
+def test_keys_that_are_wrong_are_told_before_anything_is_deployed(tmp_path: Path) -> None:
+    keys = {"repository": str(tmp_path), "api_keys_file": str(tmp_path / "keys.toml")}
+    with pytest.raises(StartError, match=r"keys\.toml cannot be read"):
+        unsure(ENOUGH | keys | {"without_keys": False})
+    with pytest.raises(StartError, match="contradict each other"):
+        unsure(ENOUGH | keys)
+
+
 def test_models_that_are_not_there_are_named(tmp_path: Path) -> None:
     with pytest.raises(StartError, match="has no folder digits; it has: none"):
         unsure(ENOUGH | {"repository": str(tmp_path), "models": ["digits"]})

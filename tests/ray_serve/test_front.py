@@ -1,11 +1,15 @@
 """The front by itself, before models that answer as a test says."""
 
+import asyncio
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from repositories import Repository
 from starlette.testclient import TestClient
 
+from service.access.issue import issue
 from service.api.receiving import BodyLimits
 from service.app import build
 from service.errors import DeadlineExceeded, Overloaded, RequestError, Unavailable
@@ -110,6 +114,60 @@ def test_a_body_that_is_too_large_goes_nowhere(client: TestClient, model: Model)
     answer = client.post("/v1/models/digits/predict", content=b" " * 1001)
     assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
     assert model.asked == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/models/digits/predict"),
+        ("POST", "/v2/repository/models/digits/load"),
+        ("POST", "/v2/repository/index"),
+        ("GET", "/v1/models"),
+        ("POST", "/v1/reviews/1/resolve"),
+        ("GET", "/v2/health/ready"),
+        ("GET", "/metrics"),
+    ],
+)
+def test_nothing_of_a_body_is_read_without_a_key(
+    model: Model, repository: Repository, tmp_path: Path, method: str, path: str
+) -> None:
+    issue(tmp_path / "keys.toml", "one", ("predict",), None)
+    settings = Settings(repository=repository.path, review_url="off", api_keys_file=tmp_path / "keys.toml")
+    models: Any = [model]
+    front = Front(build(settings, Before(("digits",))), models, LIMITS, "front").application()
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        pytest.fail("the body was asked for")
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asked = {"type": "http", "method": method, "path": path, "headers": [], "query_string": b""}
+    asyncio.run(front(asked, receive, send))
+    (status,) = {message["status"] for message in sent if message["type"] == "http.response.start"}
+    is_open = path in ("/v2/health/ready", "/metrics")
+    assert status != 401 if is_open else status == 401
+    assert is_open or model.asked == []
+
+
+def test_behind_a_prefix_a_model_is_asked_by_its_own_path(model: Model, repository: Repository) -> None:
+    own, models = build(Settings(repository=repository.path, review_url="off"), Before(("digits",))), [model]
+    front = Front(own, models, LIMITS, "front").application()  # type: ignore[arg-type]
+    with TestClient(front, root_path="/ward") as client:
+        for path in (
+            "/v1/models/digits/predict",
+            "/v2/repository/models/digits/load",
+            "/v1/models/digits/a?b",
+        ):
+            client.post(f"/ward{quote(path)}", json={})
+        assert client.get("/ward/v2/health/ready").status_code == 200
+    assert [(how, asked.path) for how, asked in model.asked] == [
+        ("answer", "/v1/models/digits/predict"),
+        ("change", "/v2/repository/models/digits/load"),
+        ("answer", "/v1/models/digits/a?b"),
+        ("tell", "/v2/health/ready"),
+    ]
 
 
 def test_a_replica_sees_the_request_by_its_name(client: TestClient, model: Model) -> None:

@@ -206,6 +206,19 @@ def test_a_factory_outside_the_list_is_never_called(
         build(FactorySource(factory), allowed)
 
 
+def test_a_module_that_is_not_found_is_told_with_where_it_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "imports_another.py").write_text("import nowhere_at_all")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(
+        FactoryError, match=r"nowhere_at_all.*; install its package here, or name its folder in"
+    ):
+        build(FactorySource(factory="nowhere_at_all.networks:build"), ("nowhere_at_all",))
+    with pytest.raises(FactoryError, match=r"No module named 'nowhere_at_all'\"\)$"):
+        build(FactorySource(factory="imports_another:build"), ("imports_another",))
+
+
 def test_a_factory_that_raises_says_so_with_its_arguments() -> None:
     with pytest.raises(
         FactoryError, match=r"networks:mlp with source.arguments {'depth': 3} raised TypeError"

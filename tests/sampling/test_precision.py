@@ -59,7 +59,7 @@ def test_a_plan_that_moves_the_mean_too_far_is_refused(hardware: None) -> None:
     of = Engine(nn.Sequential(wide(), Offset()), [[20]], [FLOAT], budgets=QUICK)
     assert of.plans is not None
     assert "vmap-bfloat16" in of.plans.refused
-    assert "of its standard error" in of.plans.refused["vmap-bfloat16"]
+    assert "of their standard errors" in of.plans.refused["vmap-bfloat16"]
     assert not any(name.endswith("-bfloat16") for name in of.plans.by_rows[1])
 
 
@@ -94,3 +94,9 @@ def test_shares_by_hand() -> None:
     assert affordable(0.10, 0.30)
     assert not affordable(0.11, 0.30)
     assert not affordable(0.10, 0.31)
+
+
+def test_a_deviation_that_grows_counts_as_a_mean_that_moves() -> None:
+    """Deviation 1 over nine samples has a standard error of 1 / √16, of which 5 % more are 0.2."""
+    expected = torch.tensor([-1.0] * 4 + [0.0] + [1.0] * 4).reshape(9, 1, 1)
+    assert shares(expected, 1.05 * expected) == (pytest.approx(0.2), pytest.approx(0.2))

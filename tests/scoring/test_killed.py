@@ -4,16 +4,19 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from image_folders import grey, pixels, write_images
 from pyarrow import parquet
 from readme import ROOT
 from repositories import Repository
 from scored import SAMPLING, broken_after, columns, inputs, score, unwatched, write_parquet
 
+from service.data.images import Images
 from service.errors import ScoringError
 from service.scoring import run as scoring
 from service.scoring.asked import Asked
@@ -24,19 +27,31 @@ ROWS = 2100  # nine parts
 PROGRAM = ROOT / "tests" / "fixtures" / "killed_scorers.py"
 
 
+def table(repository: Repository, path: Path) -> Path:
+    repository.add(sampling=SAMPLING)
+    return write_parquet(path / "rows.parquet", columns(inputs(ROWS)))
+
+
 @pytest.fixture
 def source(repository: Repository, tmp_path: Path) -> Path:
-    repository.add(sampling=SAMPLING)
-    return write_parquet(tmp_path / "rows.parquet", columns(inputs(ROWS)))
+    return table(repository, tmp_path)
 
 
 def settings(repository: Repository) -> Settings:
     return Settings(repository=repository.path, factories="networks", plan="vmap")
 
 
+def folder(repository: Repository, path: Path) -> Path:
+    grey(repository)
+    named = {f"{row % 7}/{row}.png": image for row, image in enumerate(pixels(ROWS))}
+    return write_images(path / "photos", named)
+
+
+@pytest.mark.parametrize("write", [table, folder])
 def test_killed_anywhere_a_run_goes_on_and_the_output_is_the_same(
-    repository: Repository, source: Path, tmp_path: Path
+    repository: Repository, tmp_path: Path, write: Callable[[Repository, Path], Path]
 ) -> None:
+    source = write(repository, tmp_path)
     whole, output = tmp_path / "whole.parquet", tmp_path / "out.parquet"
     paths = os.pathsep.join([str(ROOT), str(PROGRAM.parent)])
     told = subprocess.run(
@@ -117,3 +132,16 @@ def test_two_runs_do_not_write_to_one_output(repository: Repository, source: Pat
     assert told.exit_code == 1
     assert "another run writes to" in told.stderr
     assert not output.exists()
+
+
+def test_a_file_more_or_another_or_another_size_does_not_go_on(
+    repository: Repository, tmp_path: Path
+) -> None:
+    asked = Asked("small", None, folder(repository, tmp_path), tmp_path / "out.parquet")
+    with pytest.raises(ScoringError, match="a fault"):
+        scoring.score(settings(repository), asked, unwatched, broken_after(2), part_seconds=0.0)
+    with pytest.raises(ScoringError, match="--resize was False and is True; go on"):
+        scoring.score(settings(repository), replace(asked, images=Images(resize=True)), unwatched)
+    (asked.input / "0" / "0.png").rename(asked.input / "0" / "9999.png")
+    with pytest.raises(ScoringError, match="since then the input was"):
+        scoring.score(settings(repository), asked, unwatched)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from image_folders import grey, pixels, write_images
 from pyarrow import parquet
 from rays import started
 from repositories import Repository
@@ -26,6 +27,7 @@ def test_ray_scores_as_this_process_does_from_wherever_a_run_goes_on(
 ) -> None:
     with started(1):
         compare(repository, tmp_path)
+        compare_folders(repository, tmp_path)
 
 
 def compare(repository: Repository, tmp_path: Path) -> None:
@@ -49,3 +51,19 @@ def compare(repository: Repository, tmp_path: Path) -> None:
         assert found.column(name).equals(expected.column(name))
     scores = [table.column("score").to_numpy() for table in (found, expected)]
     np.testing.assert_allclose(*scores, rtol=1e-5)
+
+
+def compare_folders(repository: Repository, tmp_path: Path) -> None:
+    grey(repository, "grey")
+    named = {f"{row}.png": image for row, image in enumerate(pixels(300))}
+    source = write_images(tmp_path / "photos", named)
+    (source / "270.png").write_bytes(b"")
+    settings = Settings(repository=repository.path, factories="networks", plan="vmap")
+    asked = Asked("grey", None, source, tmp_path / "grey.parquet", skip_bad=True)
+    scoring.score(settings, asked, unwatched, on_ray(settings, asked))
+    local = replace(asked, output=tmp_path / "grey_local.parquet")
+    scoring.score(settings, local, unwatched)
+    found, expected = parquet.read_table(asked.output), parquet.read_table(local.output)
+    assert [row for row, error in enumerate(found.column("error").to_pylist()) if error] == [270]
+    for name in ("row", "file", "label", "error"):
+        assert found.column(name).equals(expected.column(name))

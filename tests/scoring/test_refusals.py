@@ -14,7 +14,7 @@ from pyarrow import parquet
 from repositories import Repository
 from scored import SAMPLING, columns, inputs, score, scored, write_parquet
 
-from service.data.files import Files, read_whole
+from service.data.files import Files
 from service.errors import DataError
 from service.scoring.workspace import Workspace
 
@@ -71,7 +71,7 @@ def lines(path: Path, *rows: Any) -> Path:
 
 INPUTS: list[tuple[Callable[[Path], Path], str]] = [
     (lambda at: at / "none.csv", "there is no "),
-    (lambda at: csv(at / "rows.txt", inputs(3)), "rows.txt is none of .npz, .csv, .parquet, .jsonl"),
+    (lambda at: csv(at / "rows.tsv", inputs(3)), "rows.tsv is none of .npz, .csv, .parquet, .jsonl, .txt"),
     (lambda at: csv(at / "rows.csv", inputs(0)), "rows.csv has no rows"),
     (lambda at: csv(at / "rows.csv", inputs(3), r1="1,2"), "row 1 has 2 cells, and the head 6"),
     (lambda at: csv(at / "rows.csv", inputs(300), r270="1,2,x,4,5,6"), "f2: row 270 is 'x', and no number"),
@@ -239,7 +239,7 @@ def test_every_kind_is_read_in_parts_from_wherever(tmp_path: Path, kind: str) ->
     else:
         save: Any = np.savez_compressed if kind == "compressed" else np.savez
         save(path, features=np.asfortranarray(values) if kind == "fortran" else values, id=ids)
-    whole = read_whole(path)
+    whole = Files(path).whole()
     for start in (0, 256, 169, 999):
         parts = list(Files(path).parts(start, 256))
         assert [part.columns.rows for part in parts[:-1]] == [256] * (len(parts) - 1)
@@ -271,4 +271,4 @@ def test_columns_of_other_types_are_kept_as_they_are(small: Repository, tmp_path
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_bytes(b"a,b\n\xff\xfe,1\n")
     with pytest.raises(DataError, match=r"rows\.csv cannot be read"):
-        read_whole(tmp_path / "rows.csv")
+        Files(tmp_path / "rows.csv").whole()

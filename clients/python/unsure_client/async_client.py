@@ -14,7 +14,7 @@ from unsure_client.predicted import Predictions
 from unsure_client.retries import Retries
 from unsure_client.reviews import Review, ReviewOrder, ReviewPage, ReviewStatus
 from unsure_client.rows import RowsGiven
-from unsure_client.transport import checked_address
+from unsure_client.transport import checked_address, checked_key
 from unsure_client.uncertainties import AnyUncertainties
 
 
@@ -40,7 +40,7 @@ class AsyncClient:
         batching: Batching | None = None,
         http: httpx.AsyncClient | None = None,
     ) -> None:
-        self._shell = AsyncShell(checked_address(address), api_key, http or httpx.AsyncClient())
+        self._shell = AsyncShell(checked_address(address), checked_key(api_key), http or httpx.AsyncClient())
         self._ask = Operations(timeout, retries or Retries(), batching or Batching())
         self._closes = http is None
 
@@ -79,7 +79,7 @@ class AsyncClient:
         samples: Samples | None = None,
         seed: Seed | None = None,
         threshold: float | None = None,
-        include: Sequence[Include] | None = None,
+        include: Include | Sequence[Include] | None = None,
         review: bool | None = None,
         version: str | int | None = None,
         request_id: str | None = None,

@@ -1,14 +1,15 @@
 """What does the I/O of a client for asyncio."""
 
 import asyncio
+import time
 from typing import cast
 
 import httpx
 
 from unsure_client.columns import Json
 from unsure_client.inference import Inference
-from unsure_client.steps import Exchange, Lost, Outcome, Result, Step, Wait
-from unsure_client.transport import lost, read, written
+from unsure_client.steps import Answer, Exchange, Lost, Outcome, Result, Send, Step, Wait
+from unsure_client.transport import TOO_SLOW, lost, read, written
 
 
 class AsyncShell:
@@ -58,9 +59,23 @@ class AsyncShell:
             return None
         try:
             async with asyncio.timeout(step.seconds):
-                response = await self.http.send(written(step, self.http, self._address, self._key))
+                return await self._sent(step)
         except TimeoutError:
-            return Lost("the answer came too slowly", late=True)
+            return TOO_SLOW
         except httpx.RequestError as error:
             return lost(error)
-        return read(response, response.content)
+
+    async def _sent(self, step: Send) -> Answer | Lost:
+        end = time.monotonic() + step.seconds
+        request = written(step, self.http, self._address, self._key)
+        response = await self.http.send(request, stream=True)
+        try:
+            body = bytearray()
+            async for piece in response.aiter_bytes():
+                body += piece
+                # Where more is always there already, asyncio's own time never comes.
+                if time.monotonic() > end:
+                    return TOO_SLOW
+            return read(response, bytes(body))
+        finally:
+            await response.aclose()

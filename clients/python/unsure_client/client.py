@@ -14,7 +14,7 @@ from unsure_client.retries import Retries
 from unsure_client.reviews import Review, ReviewOrder, ReviewPage, ReviewStatus
 from unsure_client.rows import RowsGiven
 from unsure_client.shell import Shell
-from unsure_client.transport import checked_address
+from unsure_client.transport import checked_address, checked_key
 from unsure_client.uncertainties import AnyUncertainties
 
 
@@ -41,7 +41,7 @@ class Client:
         batching: Batching | None = None,
         http: httpx.Client | None = None,
     ) -> None:
-        self._shell = Shell(checked_address(address), api_key, http or httpx.Client())
+        self._shell = Shell(checked_address(address), checked_key(api_key), http or httpx.Client())
         self._ask = Operations(timeout, retries or Retries(), batching or Batching())
         self._closes = http is None
 
@@ -95,7 +95,7 @@ class Client:
         samples: Samples | None = None,
         seed: Seed | None = None,
         threshold: float | None = None,
-        include: Sequence[Include] | None = None,
+        include: Include | Sequence[Include] | None = None,
         review: bool | None = None,
         version: str | int | None = None,
         request_id: str | None = None,

@@ -154,6 +154,7 @@ BY_STATUS: dict[int, type[RequestFailed]] = {
     413: TooLarge,
     422: NoDropout,
     429: Overloaded,
+    502: Unavailable,
     503: Unavailable,
     504: DeadlineExceeded,
 }

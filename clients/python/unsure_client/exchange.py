@@ -19,6 +19,7 @@ from unsure_client.retries import Retries, is_worth_another
 from unsure_client.steps import Answer, Exchange, Lost, Request, Send, Wait
 
 _SHOWN = 200
+_NO_JSON = (ValueError, RecursionError)  # the latter of brackets within brackets without an end
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def _refusal(answer: Answer) -> UnsureError:
 def _error_body(answer: Answer) -> dict[str, str]:
     try:
         body = json.loads(answer.body)
-    except ValueError:
+    except _NO_JSON:
         return {}
     is_ours = (
         isinstance(body, dict) and isinstance(body.get("error"), str) and isinstance(body.get("code"), str)
@@ -105,11 +106,16 @@ def _error_body(answer: Answer) -> dict[str, str]:
 def _json(answer: Answer) -> Any:
     try:
         return json.loads(answer.body)
-    except ValueError as cause:
+    except _NO_JSON as cause:
         raise _unexpected(answer) from cause
 
 
 def _unexpected(answer: Answer) -> UnexpectedAnswer:
+    if "location" in answer.headers:
+        return UnexpectedAnswer(
+            f"status {answer.status} sends the request on to {answer.headers['location'][:_SHOWN]!r}; no key "
+            "follows it there: give the client the address that answers"
+        )
     shown = answer.body[:_SHOWN].decode("utf-8", "replace")
     return UnexpectedAnswer(
         f"no unsure server answers so: status {answer.status}, {shown!r}; check the address"

@@ -1,8 +1,8 @@
 """Inference on rows, in as many requests as it takes, and one result."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
-from typing import Any, Generic
+from typing import Any, Generic, TypeVar
 
 from unsure_client.columns import Json
 from unsure_client.errors import RequestFailed, TooLarge, UnexpectedAnswer
@@ -10,6 +10,8 @@ from unsure_client.exchange import Patience, exchanged
 from unsure_client.parts import Batching, Part, divided
 from unsure_client.rows import Rows
 from unsure_client.steps import Exchange, Request, Result
+
+OfRows = TypeVar("OfRows", bound=Sized)
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,8 @@ def inferred(
     rows: Rows,
     batching: Batching,
     patience: Patience,
-    read: Callable[[Sequence[Json], Any], Result],
-) -> Inference[Result]:
+    read: Callable[[Sequence[Json], Any], OfRows],
+) -> Inference[OfRows]:
     """Ask a question about rows.
 
     Args:
@@ -63,14 +65,21 @@ def inferred(
         batching: divides them.
         patience: of the call.
         read: makes the result of answers, and the index of the rows.
+
+    Raises:
+        InvalidInput: a row cannot be sent.
     """
 
-    def joined(answers: Sequence[list[Json]]) -> Result:
+    def joined(answers: Sequence[list[Json]]) -> OfRows:
         try:
-            return read([answer for of_part in answers for answer in of_part], rows.index)
-        except (KeyError, TypeError, ValueError, IndexError) as cause:
+            result = read([answer for of_part in answers for answer in of_part], rows.index)
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as cause:
             raise UnexpectedAnswer(f"{question.path}: {cause!r}; check the server's version") from cause
+        if len(result) != rows.count:
+            raise UnexpectedAnswer(f"{question.path}: rows sent: {rows.count}, rows answered: {len(result)}")
+        return result
 
+    rows.check()
     exchanges = (_answered(question, part, patience) for part in divided(rows, batching))
     return Inference(exchanges, batching.in_flight, joined)
 

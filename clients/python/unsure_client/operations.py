@@ -144,7 +144,7 @@ class Operations:
         given = yield from exchanged(request, self._patience(None))
         try:
             return read_answer(given)
-        except (KeyError, TypeError) as cause:
+        except (KeyError, TypeError, ValueError) as cause:
             raise UnexpectedAnswer(f"{request.path}: {cause!r}; check the server's version") from cause
 
     def _patience(self, timeout: float | None, retries: Retries | None = None) -> Patience:
@@ -181,7 +181,13 @@ def _identifier(given: str | None) -> str:
 
 
 def _beside(asked: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _plain(name, value) for name, value in asked.items() if value is not None}
+    beside = {name: _plain(name, value) for name, value in asked.items() if value is not None}
+    for name, value in beside.items():
+        try:
+            written(value)
+        except (TypeError, ValueError) as cause:
+            raise InvalidInput(f"{name} cannot be sent: it is {value!r}") from cause
+    return beside
 
 
 def _plain(name: str, value: Any) -> Any:
@@ -191,4 +197,6 @@ def _plain(name: str, value: Any) -> Any:
         return secrets.randbits(64)
     if isinstance(value, AdaptiveSamples):
         return {key: one for key, one in asdict(value).items() if one is not None}
-    return list(value) if name == "include" else value
+    if name == "include":
+        return [value] if isinstance(value, str) else list(value)
+    return value

@@ -31,6 +31,16 @@ class Rows:
         self._inputs = [_rows_of(rows) for rows in inputs]
         self.count = self._count()
 
+    def check(self) -> None:
+        """Look at every row before the first is sent.
+
+        Raises:
+            InvalidInput: one cannot be written.
+        """
+        for number in range(self.count):
+            if not all(_is_plain(rows[number]) for rows in self._inputs):
+                self.encoded(number)
+
     def encoded(self, number: int) -> tuple[bytes, ...]:
         """Write a row as JSON, one text an input.
 
@@ -59,7 +69,10 @@ def _rows_of(given: RowsGiven) -> Sequence[Any] | NDArray[Any]:
 
 def _converted(given: Any) -> NDArray[Any]:
     """Take what is an array to numpy: a tensor, say."""
-    array = np.asarray(given)
+    try:
+        array = np.asarray(given)
+    except (RuntimeError, TypeError, ValueError) as cause:  # of a tensor that has a gradient, or is elsewhere
+        raise InvalidInput(f"rows are a {type(given).__name__} that numpy cannot take: {cause}") from cause
     if not array.ndim:
         raise InvalidInput(
             f"rows must be an array, a sequence or a DataFrame, and are a {type(given).__name__}"
@@ -69,6 +82,13 @@ def _converted(given: Any) -> NDArray[Any]:
 
 def _is_pandas(given: Any) -> bool:
     return hasattr(given, "to_numpy") and hasattr(given, "index")
+
+
+def _is_plain(row: Any) -> bool:
+    """Tell of a row, without writing it, whether it surely can be."""
+    if isinstance(row, (np.ndarray, np.number)) and row.dtype.kind in "biuf":
+        return bool(np.isfinite(row).all())
+    return isinstance(row, str)
 
 
 def _encoded(row: Any, number: int) -> bytes:

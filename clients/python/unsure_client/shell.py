@@ -7,7 +7,7 @@ import httpx
 
 from unsure_client.inference import Inference
 from unsure_client.steps import Answer, Exchange, Lost, Outcome, Result, Send, Step, Wait
-from unsure_client.transport import lost, read, written
+from unsure_client.transport import TOO_SLOW, lost, read, written
 
 
 class Shell:
@@ -51,13 +51,15 @@ class Shell:
         end = time.monotonic() + step.seconds
         request = written(step, self.http, self._address, self._key)
         response = self.http.send(request, stream=True)
+        # Each read of the body, too, may only take what is left.
+        request.extensions["timeout"]["read"] = max(end - time.monotonic(), 0.001)
         try:
             body = bytearray()
             for piece in response.iter_bytes():
                 body += piece
                 # httpx limits each piece, and not the whole.
                 if time.monotonic() > end:
-                    return Lost("the answer came too slowly", late=True)
+                    return TOO_SLOW
             return read(response, bytes(body))
         finally:
             response.close()

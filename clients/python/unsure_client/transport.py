@@ -1,9 +1,13 @@
 """What the shells tell httpx, and what it tells them."""
 
+import re
+
 import httpx
 
 from unsure_client.steps import Answer, Lost, Send
 
+_KEY = re.compile(r"[!-~]+")
+TOO_SLOW = Lost("the answer came too slowly", late=True)
 _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
@@ -13,9 +17,29 @@ def checked_address(address: str) -> str:
     Raises:
         ValueError: it is none.
     """
-    if not address.startswith(("http://", "https://")):
-        raise ValueError(f"the address {address!r} must begin with http:// or https://")
+    try:
+        url = httpx.URL(address)
+    except httpx.InvalidURL as cause:
+        raise ValueError(f"the address {address!r} is none: {cause}") from cause
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ValueError(f"the address {address!r} must begin with http:// or https://, and name a host")
+    if url.query or url.fragment:
+        raise ValueError(f"the address {address!r} must end before its ? or #")
     return address.rstrip("/")
+
+
+def checked_key(key: str | None) -> str | None:
+    """Give a key that a header may hold.
+
+    Raises:
+        ValueError: it is none; the text does not repeat it.
+    """
+    if key is not None and not _KEY.fullmatch(key):
+        raise ValueError(
+            "the api_key is empty, or holds a space, the end of a line, or what is not ASCII; if it was read "
+            "from a file, give it .strip()"
+        )
+    return key
 
 
 def written(
