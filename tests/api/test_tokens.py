@@ -1,6 +1,7 @@
 """Models that label tokens, served on both faces, held to their own library's answers."""
 
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +170,10 @@ def test_a_flagged_text_is_reviewed_as_a_whole(client: TestClient) -> None:
     item = client.get(path).json()
     assert item["task"] == "token_classification"
     assert item["input"] == TEXTS[0]
+    hashed = sha256()
+    for numbers in ([2, 10, 4, 6, 3], [1] * 5):  # [CLS] a good film [SEP]
+        hashed.update(b"int64 [5]\n" + np.array(numbers, "<i8").tobytes())
+    assert item["input_sha256"] == hashed.hexdigest()
     shown = [{key: token[key] for key in item["prediction"]["tokens"][0]} for token in row["tokens"]]
     assert item["prediction"]["tokens"] == shown
     assert item["reasons"][0]["message"] == row["reasons"][0]["message"]
