@@ -1,13 +1,15 @@
 """From what is wanted to a version: built in a hidden folder, tried, and put into its place."""
 
 import hashlib
+import os
+import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from service.addition.hidden import hidden_folder
 from service.addition.manifest_text import manifest_text
 from service.addition.wanted import Wanted, contradictions
 from service.errors import AdditionRefused, LoadError
@@ -38,23 +40,31 @@ def added(
         LoadError: it cannot be served.
     """
     _check_name(wanted.name)
-    with _hidden(repository) as hidden:
-        version = _staged(repository / wanted.name, hidden / wanted.name, wanted)
-        try:
+    place = repository / wanted.name
+    with hidden_folder(repository) as hidden:
+        with _seen_from_outside(hidden, repository, wanted):
+            version = _staged(place, hidden / wanted.name, wanted)
             folder = ModelFolder(hidden / wanted.name)
             yield prepare(folder.read(folder.manifest(), int(version.name), factories), execution)
-        except LoadError as cause:
-            raise type(cause)(
-                _as_given(str(cause), version, wanted).replace(str(hidden), str(repository))
-            ) from cause
-        _put_in_place(version, repository / wanted.name)
+        _put_in_place(version, place)
 
 
-def _as_given(text: str, version: Path, wanted: Wanted) -> str:
-    """Name the files that somebody has, and not their copies, which are gone by now."""
-    for name, source in wanted.files.items():
-        text = text.replace(str(version / name), str(source))
-    return text if wanted.folder is None else text.replace(str(version), str(wanted.folder))
+@contextmanager
+def _seen_from_outside(hidden: Path, repository: Path, wanted: Wanted) -> Iterator[None]:
+    """Have errors name the files that somebody has, and not their copies, which are gone by then."""
+    try:
+        yield
+    except LoadError as cause:
+        text, version = str(cause), rf"{re.escape(str(hidden / wanted.name))}/\d+"
+        for name, source in wanted.files.items():
+            text = _named(text, rf"{version}/{re.escape(name)}\b", source)
+        if wanted.folder is not None:
+            text = _named(text, rf"{version}\b", wanted.folder)
+        raise type(cause)(text.replace(str(hidden), str(repository))) from cause
+
+
+def _named(text: str, pattern: str, path: Path) -> str:
+    return re.sub(pattern, lambda _: str(path), text)
 
 
 def _check_name(name: str) -> None:
@@ -62,39 +72,23 @@ def _check_name(name: str) -> None:
         raise AdditionRefused(f"{name!r} is no name of a model: it must match {MODEL_NAME.pattern}")
 
 
-@contextmanager
-def _hidden(repository: Path) -> Iterator[Path]:
-    """Give a folder that the server passes over, on the same disk as the repository."""
-    there_before = repository.exists()
-    try:
-        repository.mkdir(parents=True, exist_ok=True)
-        hidden = Path(tempfile.mkdtemp(prefix=".adding-", dir=repository))
-    except OSError as cause:
-        raise AdditionRefused(f"{repository} cannot be written to: {cause.strerror}") from cause
-    try:
-        yield hidden
-    finally:
-        shutil.rmtree(hidden, ignore_errors=True)
-        if not there_before:
-            with suppress(OSError):  # it has the model
-                repository.rmdir()
-
-
 def _staged(place: Path, staging: Path, wanted: Wanted) -> Path:
     """Write the model's folder with the one version that is added; gives the version's folder."""
-    number = _number(place, wanted.version)
-    version = staging / str(number)
-    version.mkdir(parents=True)
-    for folder in (staging, version):
-        folder.chmod(_FOLDER)
-    _write_manifest(place, staging, wanted)
+    try:
+        version = staging / str(_number(place, wanted.version))
+        version.mkdir(parents=True)
+        for folder in (staging, version):
+            folder.chmod(_FOLDER)
+        _write_manifest(place, staging, wanted)
+    except OSError as cause:
+        raise AdditionRefused(f"{place} cannot be written or read: {cause.strerror}") from cause
     for name, source in wanted.files.items():
         _copy(source, version / name)
     return version
 
 
 def _number(place: Path, wanted: int | None) -> int:
-    if not place.exists():
+    if not os.path.lexists(place):
         return wanted or 1
     if not (place / MANIFEST_FILE).is_file():
         raise AdditionRefused(
@@ -150,7 +144,7 @@ def _copy(source: Path, place: Path) -> None:
         with place.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as cause:
-        raise AdditionRefused(f"{source} cannot be copied: {cause.strerror}") from cause
+        raise AdditionRefused(f"{source} cannot be copied: {cause.strerror or cause}") from cause
     record = place.with_name(f"{place.name}.sha256")
     record.write_text(f"{digest}  {place.name}\n")
     record.chmod(_FILE)

@@ -19,6 +19,7 @@ _INPUT = re.compile(
     r"(?P<name>[^:]+):(?P<dtype>[a-z0-9]+):(?P<shape>(-?\d+(,-?\d+)*)?)(:(?P<low>%s)\.\.(?P<high>%s))?"
     % ((r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?",) * 2)
 )
+_SHOWN = 200
 
 
 @dataclass(frozen=True)
@@ -85,12 +86,15 @@ def _keys(said: Mapping[str, Any]) -> dict[str, Any]:
 def _arguments(text: str) -> dict[str, Any]:
     try:
         return msgspec.json.decode(text, type=dict[str, Any])
-    except msgspec.MsgspecError as cause:
-        raise AdditionRefused(f"--arguments {text}: it must be a JSON object: {cause}") from cause
+    except (msgspec.MsgspecError, RecursionError) as cause:
+        raise AdditionRefused(f"--arguments {text[:_SHOWN]}: it must be a JSON object: {cause}") from cause
 
 
 def _labels(text: str) -> list[str]:
-    return [label.strip() for label in text.split(",")]
+    labels = [label.strip() for label in text.split(",")]
+    if not all(labels):
+        raise AdditionRefused(f"--labels {text}: a label is empty; give each class a name")
+    return labels
 
 
 _OF_A_FACTORY = {"factory", "arguments", "weights", "inputs", "tokenizer", "output"}

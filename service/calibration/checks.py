@@ -56,13 +56,11 @@ def check_model(
     name, manifest = model.identity.model, model.manifest
     if not model.engine.report.can_sample:
         raise CalibrationError(f"model {name} has no dropout to sample, and so no score to calibrate")
-    if manifest.per_token:
-        raise CalibrationError(f"model {name} labels tokens, and its threshold cannot be calibrated yet")
     if manifest.task == "regression" and tolerance is None:
         raise CalibrationError(
             f"model {name} predicts values: say with --tolerance how far off is wrong, in their unit"
         )
-    if manifest.task == "classification" and tolerance is not None:
+    if manifest.classifies and tolerance is not None:
         raise CalibrationError(
             f"model {name} predicts classes, which are right or wrong: leave out --tolerance"
         )

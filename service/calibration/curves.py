@@ -38,12 +38,12 @@ def curves(observed: Observed, scores: Array, certifying: Indices, contract: Con
     of_coverage = _curve(found.coverage[kept], risk[kept])
     if isinstance(observed.measures, RegressionMeasures):
         return Curves(of_coverage, _curve(_LEVELS, _inside(observed.measures, observed.truth)))
-    bins = reliability(*_sure_and_right(observed, observed.measures))
+    bins = reliability(*sure_and_right(observed, observed.measures))
     counts = tuple(int(rows) for rows in bins.rows)
     return Curves(of_coverage, _curve(bins.confidence, bins.accuracy), counts)
 
 
-def _sure_and_right(observed: Observed, measures: ClassificationMeasures | TokenMeasures) -> tuple[Any, Any]:
+def sure_and_right(observed: Observed, measures: ClassificationMeasures | TokenMeasures) -> tuple[Any, Any]:
     """Give the confidence of each class that was told, and whether it is right: of rows, or of tokens."""
     if isinstance(measures, ClassificationMeasures):
         return measures.confidence, observed.wrong == 0

@@ -10,6 +10,7 @@ import msgspec
 from numpy.typing import NDArray
 
 from service.calibration.labels import class_indices, values
+from service.calibration.token_labels import token_indices
 from service.data.columns import Columns
 from service.data.files import Files
 from service.data.images import AS_THEY_ARE, Images
@@ -33,7 +34,7 @@ class LabelledRows:
 
     Args:
         rows: as a request would bring them.
-        truth: class indices, [rows], or values, [rows, targets].
+        truth: class indices, [rows], of tokens [rows] of [tokens], or values, [rows, targets].
         fingerprints: one for each row's inputs.
         sha256: of the file.
     """
@@ -71,12 +72,17 @@ def read_labelled(path: Path, model: ServedModel, images: Images = AS_THEY_ARE) 
     if len(target) != len(rows):
         raise CalibrationError(f"{path} has {len(rows)} rows and {len(target)} {name}")
     named = f"{path}: {name}"
-    truth = (
-        class_indices(target, model.manifest.output.labels, named)
-        if model.manifest.task == "classification"
-        else values(target, model.shown_width, named)
-    )
+    truth = _truth(target, model, rows, named)
     return LabelledRows(rows, truth, _marks(given, rows, model.inputs), digest)
+
+
+def _truth(target: NDArray[Any], model: ServedModel, rows: Rows, named: str) -> NDArray[Any]:
+    labels = model.manifest.output.labels
+    if model.manifest.per_token:
+        return token_indices(target, labels, rows.texts, named)
+    if model.manifest.classifies:
+        return class_indices(target, labels, named)
+    return values(target, model.shown_width, named)
 
 
 def _read(

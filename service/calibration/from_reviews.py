@@ -37,6 +37,11 @@ def calibrate_from_reviews(settings: Settings, wish: Wish, watch: Watch) -> Made
     """
     model = inspection.load(settings, wish.model, wish.version)
     check_model(model, wish.tolerance, wish.samples)
+    if model.manifest.per_token:
+        raise CalibrationError(
+            f"model {wish.model} labels tokens, and reviewers say only whether all of a text are right: "
+            "bring labelled rows with --data"
+        )
     draws = draws_of(model.manifest, wish.samples)
     policy = _deciding(model, draws)
     asked = _checked(wish.asked, policy)

@@ -9,13 +9,16 @@ from numpy.typing import NDArray
 from service.errors import CalibrationError
 
 
-def class_indices(column: NDArray[Any], labels: Sequence[str], named: str) -> NDArray[np.int64]:
+def class_indices(
+    column: NDArray[Any], labels: Sequence[str], named: str, each: str = "row"
+) -> NDArray[np.int64]:
     """Find each row's class.
 
     Args:
         column: names of labels, or class indices, [rows].
         labels: of the model.
         named: the file and the column, for people.
+        each: what a row is.
 
     Raises:
         CalibrationError: the text names the row.
@@ -23,16 +26,18 @@ def class_indices(column: NDArray[Any], labels: Sequence[str], named: str) -> ND
     if column.ndim != 1:
         raise CalibrationError(f"{named} must have one label a row, and have shape {list(column.shape)}")
     if column.dtype.kind in "iu":
-        return _indices(column, labels, named)
+        return _indices(column, labels, named, each)
     if column.dtype.kind == "f" and (column == np.floor(column)).all():
-        return _indices(column.astype(np.int64), labels, named)
+        return _indices(column.astype(np.int64), labels, named, each)
     places = {label: place for place, label in enumerate(labels)}
     names = [str(value) for value in column]
     if not any(name in places for name in names) and all(name.isdecimal() for name in names):
-        return _indices(np.array(names, np.int64), labels, named)
+        return _indices(np.array(names, np.int64), labels, named, each)
     for row, name in enumerate(names):
         if name not in places:
-            raise CalibrationError(f"{named} of row {row} is {name!r}; the model's are: {', '.join(labels)}")
+            raise CalibrationError(
+                f"{named} of {each} {row} is {name!r}; the model's are: {', '.join(labels)}"
+            )
     return np.array([places[name] for name in names])
 
 
@@ -54,11 +59,11 @@ def values(column: NDArray[Any], targets: int, named: str) -> NDArray[np.float64
     return array
 
 
-def _indices(column: NDArray[Any], labels: Sequence[str], named: str) -> NDArray[np.int64]:
+def _indices(column: NDArray[Any], labels: Sequence[str], named: str, each: str) -> NDArray[np.int64]:
     outside = np.flatnonzero((column < 0) | (column >= len(labels)))
     if len(outside):
         row = int(outside[0])
         raise CalibrationError(
-            f"{named} of row {row} is {column[row]}, and class indices are 0 to {len(labels) - 1}"
+            f"{named} of {each} {row} is {column[row]}, and class indices are 0 to {len(labels) - 1}"
         )
     return column.astype(np.int64)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from service.calibration.data import LabelledRows
 from service.certification.temperature import fitted_temperature
-from service.predictor.answers import EXACT, ClassPrediction, Measures, Sampled
-from service.predictor.rows import Group, Rows
+from service.predictor.answers import EXACT, ClassPrediction, Measures, Sampled, TokenPrediction
+from service.predictor.rows import Group, Inputs, Rows
 from service.predictor.served_model import ServedModel
 from service.predictor.together import Draw
 from service.repository.calibration import Draws
@@ -34,8 +34,9 @@ class Observed:
         measures: of all rows.
         scores: by the measure's name, each [rows].
         wrong: whether each row's answer is, 0 or 1, [rows].
-        truth: class indices, [rows], or values, [rows, targets].
-        plain: 1 - the greatest probability of the whole network, for comparison, [rows]; None in regression.
+        truth: class indices, [rows], of tokens [rows] of [tokens], or values, [rows, targets].
+        plain: 1 - the greatest probability of the whole network, for comparison, [rows], of the worst token;
+            None in regression.
     """
 
     measures: Measures
@@ -77,19 +78,30 @@ def observe(
 def fit_temperature(
     model: ServedModel, labelled: LabelledRows, rows: NDArray[np.int64], draws: Draws
 ) -> float | None:
-    """Fit a classifier's temperature to samples of some rows, by their numbers; of many, to the first."""
+    """Fit a classifier's temperature to samples of some rows, by their numbers; of many, to the first.
+
+    Of texts it is fitted to their tokens.
+    """
     drawn: list[Array] = []
-    truth: list[int] = []
+    truth: list[NDArray[np.int64]] = []
     wanted = set(rows[:_ROWS_TO_FIT].tolist())
     for part in _parts(labelled.rows):
         places = [place for place, number in enumerate(part.numbers) if number in wanted]
-        if not places:
+        if not places or sum(map(len, truth)) >= _ROWS_TO_FIT:
             continue
         draw = Draw(Rounds(draws.samples, draws.samples), threshold=0.0, outputs=True)  # type: ignore[arg-type]
         chosen = tuple(tensor[places] for tensor in part.inputs)
-        drawn += model.drawn(chosen, draw, draws.seed).outputs or []
-        truth += [int(labelled.truth[part.numbers[place]]) for place in places]
-    return fitted_temperature(np.stack(drawn, 1), np.array(truth))
+        drawn += _classes(model, model.drawn(chosen, draw, draws.seed), chosen)
+        truth += [np.atleast_1d(labelled.truth[part.numbers[place]]) for place in places]
+    return fitted_temperature(np.concatenate(drawn, 1), np.concatenate(truth))
+
+
+def _classes(model: ServedModel, sampled: Sampled, inputs: Inputs) -> list[Array]:
+    """Give probabilities of each row, [samples, 1, classes], or of its tokens, [samples, tokens, classes]."""
+    outputs = sampled.outputs or []
+    if not model.manifest.per_token:
+        return [row[:, None] for row in outputs]
+    return [row[:, counted] for row, counted in zip(outputs, inputs[-1].numpy(), strict=True)]
 
 
 def _parts(rows: Rows) -> Iterator[Group]:
@@ -114,4 +126,6 @@ def _wrong(measures: Measures, truth: NDArray[Any], tolerance: float | None) -> 
 
 
 def _unsure(prediction: Any) -> Array | None:
+    if isinstance(prediction, TokenPrediction):
+        return np.array([1 - tokens.max(-1).min() for tokens in prediction.probabilities])
     return 1 - prediction.probabilities.max(-1) if isinstance(prediction, ClassPrediction) else None

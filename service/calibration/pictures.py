@@ -5,10 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from service.calibration.curves import sure_and_right
 from service.calibration.run import Made
 from service.certification.probabilities import reliability
 from service.charts import Axis, Chart
 from service.uncertainty.classification import ClassificationMeasures
+from service.uncertainty.regression import RegressionMeasures
+from service.uncertainty.tokens import TokenMeasures
 
 Array = NDArray[np.float64]
 
@@ -75,26 +78,27 @@ def _histograms(made: Made) -> Picture:
 
 
 def _reliability(made: Made) -> Picture:
-    if isinstance(made.observed.measures, ClassificationMeasures):
-        return _reliability_of_classes(made, made.observed.measures)
-    return _reliability_of_values(made)
+    if isinstance(made.observed.measures, RegressionMeasures):
+        return _reliability_of_values(made)
+    return _reliability_of_classes(made, made.observed.measures)
 
 
-def _reliability_of_classes(made: Made, measures: ClassificationMeasures) -> Picture:
-    found = reliability(measures.confidence, made.observed.wrong == 0)
+def _reliability_of_classes(made: Made, measures: ClassificationMeasures | TokenMeasures) -> Picture:
+    found = reliability(*sure_and_right(made.observed, measures))
+    what = "tokens" if isinstance(measures, TokenMeasures) else "rows"
     chart = Chart(
         Axis("confidence", 0, 1, percent=True), Axis("right", 0, 1, percent=True), "Confidence and accuracy"
     )
     chart.line([0, 1], [0, 1], "target")
     labels = [
-        f"{int(rows)} rows, confidence {sure:.1%}, right {hits:.1%}"
+        f"{int(rows)} {what}, confidence {sure:.1%}, right {hits:.1%}"
         for sure, hits, rows in zip(found.confidence, found.accuracy, found.rows, strict=True)
     ]
     radii = 3 + 9 * np.sqrt(found.rows / found.rows.max())
     chart.dots(found.confidence, found.accuracy, radii.tolist(), labels, "bin")
     text = (
-        "How often rows of a confidence are right; on the dashed line, as often as it says. Larger dots are "
-        f"more rows. Expected calibration error: {100 * found.expected_error:.2g} %."
+        f"How often {what} of a confidence are right; on the dashed line, as often as it says. Larger dots "
+        f"are more {what}. Expected calibration error: {100 * found.expected_error:.2g} %."
     )
     return Picture("Reliability", text, chart.svg())
 

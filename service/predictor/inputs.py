@@ -35,12 +35,14 @@ class InputReader:
 
     Attributes:
         taken: what clients send.
+        tensors: how many the network takes.
         ranges: of made-up rows, per input; None for the usual.
     """
 
     def __init__(self, specs: Sequence[InputSpec]) -> None:
         self._tensors = [TensorReader(spec) for spec in specs]
         self.taken = tuple(Taken(spec.name, spec.dtype, spec.shape) for spec in specs)
+        self.tensors = len(specs)
         self.ranges = tuple(spec.range for spec in specs)
 
     def takes_long(self, _inputs: bytes | Sequence[GivenTensor]) -> bool:

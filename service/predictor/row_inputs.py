@@ -50,7 +50,7 @@ class RowInputs:
 
     def _tensors(self, number: int) -> list[Tensor]:
         group, place = self._places[number]
-        return [tensor[place] for tensor in group.inputs]
+        return [tensor[place] for tensor in group.inputs[: self._reader.tensors]]
 
 
 def _row_json(names: Sequence[str], tensors: Sequence[Tensor]) -> bytes:

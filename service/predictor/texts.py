@@ -41,6 +41,7 @@ class TextReader:
     Attributes:
         max_tokens: of a text.
         taken: what clients send.
+        tensors: how many the network takes: the first of those that are read.
         highest: number of the last token that there is.
         ranges: of made-up rows, per tensor.
     """
@@ -48,6 +49,7 @@ class TextReader:
     def __init__(self, max_tokens: int, specs: Sequence[InputSpec], tokenizer: "Tokenizer") -> None:
         self.max_tokens = max_tokens
         self.taken = (Taken(TEXT, "string", ()),)
+        self.tensors = len(specs)
         self.highest = max(tokenizer.get_vocab().values())
         self.ranges = tuple(_ranges(0, self.highest)[spec.name] for spec in specs)
         self._specs = specs

@@ -1,11 +1,10 @@
 """The audit of a model at load: it is served as its numbers promise, or refused with the reason."""
 
-import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from operator import or_
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
@@ -15,6 +14,7 @@ from service.sampling.advice import findings
 from service.sampling.comparison import agree, one_output
 from service.sampling.discovery import Example, discover
 from service.sampling.flow import Flow
+from service.sampling.generators import draws_itself, generators
 from service.sampling.interception import DropoutCall, ModulePaths
 from service.sampling.kinds import BERNOULLI, UNIFORM
 from service.sampling.left_on import left_on
@@ -47,7 +47,7 @@ def audit(model: StochasticModel, example: Example, selection: Selection, tokens
         ModelRefused: predictions are random, some randomness is no site's, samples do not repeat, sampling
             changes the model, or a row's answer depends on the rows beside it.
     """
-    before, randomness = _state(model), _randomness()
+    before, stood = _state(model), generators()
     _check_prediction(model, example)
     flow = Flow(model.dropping)
     found = discover(model, example, flow)
@@ -57,7 +57,7 @@ def audit(model: StochasticModel, example: Example, selection: Selection, tokens
     samples = _check_samples(model, example, sites)
     _check_training_mode(model.predict(example(2)), found.output)
     _check_state(before, _state(model))
-    if randomness != _randomness():
+    if stood != generators() and draws_itself(partial(_both_ways, model, example, sites)):
         raise ModelRefused("the model draws from the generator of Python or numpy, which cannot be sampled")
     effect = _effect(samples, tokens)
     if not all(effect):
@@ -228,10 +228,9 @@ def _check_state(before: _State, after: _State) -> None:
         raise ModelRefused(f"{', '.join(changed)} changes while the model runs, so answers would drift")
 
 
-def _randomness() -> object:
-    """Where the generators of Python and numpy stand."""
-    words = np.random.get_state(legacy=False)
-    return random.getstate(), repr(words)
+def _both_ways(model: StochasticModel, example: Example, sites: Sequence[Site]) -> None:
+    model.predict(example(2))
+    _sample(model, example(2), sites, 0)
 
 
 def _idle(tree: nn.Module, sites: Sequence[Site]) -> Iterable[IdleDropout]:

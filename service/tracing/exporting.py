@@ -1,7 +1,9 @@
 """Traces by OpenTelemetry, whose SDK reads the variables for endpoint, headers, sampler and limits itself."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from random import Random
 from threading import Thread
 from time import monotonic, time_ns
 
@@ -10,6 +12,7 @@ from opentelemetry.propagate import extract
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
+from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.trace import (
     Link,
     Span,
@@ -23,6 +26,7 @@ from opentelemetry.trace import (
 
 from service import __version__
 from service.logs import log_about
+from service.tracing.redaction import keep_secrets
 from service.tracing.trace import Fact, Trace, tracing_as
 
 _CLOSING_SECONDS = 1.5  # before the last resort ends the process
@@ -33,10 +37,33 @@ _UNNAMED = "unknown_service"  # what the SDK calls a service without a name
 
 def exported_to(exporter: str) -> "OtelTracing":
     """Trace to a collector by OTLP, or to the console."""
+    keep_secrets(os.environ)
     exporters: dict[str, type[SpanExporter]] = {"otlp": OTLPSpanExporter, "console": ConsoleSpanExporter}
-    provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
+    provider = TracerProvider(resource=_resource(), id_generator=Identifiers(), shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(exporters[exporter]()))
     return OtelTracing(provider)
+
+
+class Identifiers(IdGenerator):
+    """Names traces and spans at random, by a generator of its own.
+
+    A model that is loaded is refused if it draws from Python's, and that would be moved all the while.
+    """
+
+    def __init__(self) -> None:
+        self._random = Random()  # noqa: S311  # nothing is kept secret by it
+
+    def generate_span_id(self) -> int:
+        """Name a span; 0 is none."""
+        return self._random.getrandbits(64) or 1
+
+    def generate_trace_id(self) -> int:
+        """Name a trace; 0 is none."""
+        return self._random.getrandbits(128) or 1
+
+    def is_trace_id_random(self) -> bool:
+        """Tell that samplers may rely on it."""
+        return True
 
 
 def _resource() -> Resource:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,6 @@ from repositories import Repository
 from safetensors.torch import save_model
 from servers import Serve
 
-from service.addition import staging
 from service.cli import main
 from service.errors import ModelError
 from service.repository.folder import ModelFolder
@@ -232,6 +232,8 @@ REFUSED: list[tuple[tuple[str, ...], str]] = [
     ((*CLASSIFIER, "--factory", "networks:linear"), "/mlp.safetensors lacks 1.bias, 1.weight"),
     ((*CLASSIFIER, "--arguments", "[1]"), r"--arguments [1]: it must be a JSON object"),
     ((*CLASSIFIER, "--arguments", '{"dropout": null}'), "model.toml cannot hold None: TOML has no"),
+    ((*CLASSIFIER, "--arguments", '{"a":' * 3000 + "1" + "}" * 3000), "it must be a JSON object: maximum"),
+    ((*CLASSIFIER, "--labels", "a,,b"), "--labels a,,b: a label is empty; give each class a name"),
     ((*CLASSIFIER, "--input", "image"), "--input image: write NAME:DTYPE:SHAPE, such as"),
     ((*CLASSIFIER, "--measure", "luck"), "policy.measure 'luck' is none of predictive_entropy"),
     ((*CLASSIFIER, "--huggingface", "."), "--huggingface says what --arguments, --factory, --input"),
@@ -336,14 +338,38 @@ def test_no_version_is_overwritten(
     assert snapshot(repository.path) == before | {"small/2": ""}
 
 
+def test_a_name_that_no_disk_takes_is_told(repository: Repository, add: Add, weights: Path) -> None:
+    told = add("a" * 300, *CLASSIFIER, "--weights", weights)
+    assert "cannot be written or read: File name too long" in told.output
+    assert snapshot(repository.path) == {}
+
+
+def test_weights_that_are_no_file_are_told(add: Add, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert "pipe cannot be copied: " in add("small", *CLASSIFIER, "--weights", tmp_path / "pipe").output
+
+
+@pytest.mark.parametrize("there", ["model.toml", "link"])
+def test_what_is_in_the_way_is_told_by_its_own_name(
+    repository: Repository, add: Add, weights: Path, there: str
+) -> None:
+    place = repository.path / "small"
+    if there == "link":
+        place.symlink_to("nowhere")
+    else:
+        place.mkdir()
+        (place / there).write_text("garbage = [")
+    told = add("small", "--weights", weights)
+    assert told.exit_code == 1
+    wanted = (
+        "small is there and has no model.toml" if there == "link" else "small/model.toml is not valid TOML"
+    )
+    assert wanted in told.output
+    assert ".adding-" not in told.output
+
+
 def test_a_folder_that_is_no_model_is_left_alone(repository: Repository, add: Add, weights: Path) -> None:
     (repository.path / "small").mkdir()
     told = add("small", *CLASSIFIER, "--weights", weights)
     assert "small is there and has no model.toml; take it away, or name another model" in told.output
     assert snapshot(repository.path) == {"small": ""}
-
-
-def test_the_staging_folder_is_none_that_a_server_reads(repository: Repository) -> None:
-    with staging._hidden(repository.path) as hidden:
-        assert hidden.parent == repository.path
-        assert hidden.name.startswith(".")

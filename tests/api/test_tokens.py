@@ -1,11 +1,13 @@
 """Models that label tokens, served on both faces, held to their own library's answers."""
 
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import reviewed
 import taggers
 import torch
 from protocol import outputs
@@ -14,7 +16,9 @@ from servers import wait_until_ready
 from starlette.testclient import TestClient
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
+from service.api.review_views import review
 from service.app import build
+from service.review.items import Item
 from service.settings import Settings
 
 TEXTS = ["a good film", "very bad films", "not good", "Bad , bad film"]
@@ -166,6 +170,10 @@ def test_a_flagged_text_is_reviewed_as_a_whole(client: TestClient) -> None:
     item = client.get(path).json()
     assert item["task"] == "token_classification"
     assert item["input"] == TEXTS[0]
+    hashed = sha256()
+    for numbers in ([2, 10, 4, 6, 3], [1] * 5):  # [CLS] a good film [SEP]
+        hashed.update(b"int64 [5]\n" + np.array(numbers, "<i8").tobytes())
+    assert item["input_sha256"] == hashed.hexdigest()
     shown = [{key: token[key] for key in item["prediction"]["tokens"][0]} for token in row["tokens"]]
     assert item["prediction"]["tokens"] == shown
     assert item["reasons"][0]["message"] == row["reasons"][0]["message"]
@@ -207,3 +215,13 @@ def test_other_families_are_served_and_nothing_of_the_text_is_kept(tmp_path: Pat
         "class_index",
         "confidence",
     }
+
+
+def test_while_audits_are_among_them_nobody_sees_how_sure_the_model_was() -> None:
+    token = {"text": "Paris", "start": 0, "end": 5, "label": "B-LOC", "class_index": 2, "confidence": 0.4}
+    row = reviewed.row(task="token_classification", prediction={"tokens": [token]})
+    shown = review(Item("id", 0.0, row), 1.0, blind=True)
+    assert shown.prediction == {
+        "tokens": [{"text": "Paris", "start": 0, "end": 5, "label": "B-LOC", "class_index": 2}]
+    }
+    assert review(Item("id", 0.0, row), 1.0, blind=False).prediction == {"tokens": [token]}

@@ -1,6 +1,9 @@
 """What the audit refuses, by name."""
 
+import random
+import threading
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +13,9 @@ from networks import Named
 from torch import Tensor, nn
 
 from service.errors import ModelRefused
+from service.sampling.discovery import discover
 from service.sampling.engine import Engine
+from service.sampling.generators import draws_itself
 
 
 def function(forward: Callable[[nn.Module, Tensor], Tensor], **children: nn.Module) -> nn.Module:
@@ -177,3 +182,42 @@ def test_what_cannot_be_served_correctly_is_refused_by_name(case: str) -> None:
     model, shape, message = REFUSED[case]
     with pytest.raises(ModelRefused, match=message):
         Engine(model, [list(shape)], [torch.float32])
+
+
+@pytest.mark.parametrize("draw", [random.random, np.random.random])
+def test_a_model_is_not_refused_for_what_another_thread_draws(
+    monkeypatch: pytest.MonkeyPatch, draw: Callable[[], float]
+) -> None:
+    """A library's does, that waits at random before it tries again."""
+
+    def beside_another(*given: Any) -> Any:
+        thread = threading.Thread(target=draw)
+        thread.start()
+        thread.join()
+        return discover(*given)
+
+    monkeypatch.setattr("service.sampling.audit.discover", beside_another)
+    dropped = function(lambda self, x: F.dropout(x, 0.5, self.training))
+    assert Engine(dropped, [[6]], [torch.float32]).report.can_sample
+
+
+def drawn_by_another_thread() -> None:
+    thread = threading.Thread(target=random.random)
+    thread.start()
+    thread.join()
+
+
+@pytest.mark.parametrize(
+    ("run", "draws"),
+    [
+        (lambda: random.random(), True),  # noqa: S311
+        (lambda: random.uniform(0, 1), True),  # noqa: S311
+        (lambda: random.shuffle([1, 2]), True),
+        (lambda: random.Random().random(), False),  # noqa: S311
+        (lambda: np.random.random(), True),
+        (lambda: None, False),
+        (drawn_by_another_thread, False),
+    ],
+)
+def test_who_draws_is_told_from_who_does_not(run: Callable[[], object], draws: bool) -> None:
+    assert draws_itself(run) == draws

@@ -69,6 +69,31 @@ def test_a_variable_that_is_wrong_does_not_keep_the_server_from_starting() -> No
     assert "cannot take one of its variables: Propagator unheard-of not found" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"OTEL_EXPORTER_OTLP_HEADERS": "x-team=blue,Authorization: Bearer hush"},
+        {"OTEL_EXPORTER_OTLP_TRACES_HEADERS": "hush"},
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://me:hush@127.0.0.1:9/?token=hush"},
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9/[?token=hush"},
+    ],
+)
+def test_no_secret_of_the_environment_is_in_the_log(
+    environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, value in (ENDPOINT | {"OTEL_EXPORTER_OTLP_TIMEOUT": "0.01"} | environment).items():
+        monkeypatch.setenv(name, value)
+    tracing = tracing_from_environment()
+    assert tracing is not None
+    try:
+        exporter = logging.getLogger("opentelemetry.exporter.otlp.proto.http.trace_exporter")
+        exporter.warning("Max retries exceeded with url: %s", environment.get("OTEL_EXPORTER_OTLP_ENDPOINT"))
+        assert "Max retries exceeded" in caplog.text
+        assert "hush" not in caplog.text
+    finally:
+        tracing.close()
+
+
 def test_where_nobody_traces_nothing_is_added() -> None:
     """Operations stay themselves, what is done for a request is not surrounded by anything."""
     operation = Operation("GET", "/", "", None, scope="predict")  # type: ignore[arg-type]

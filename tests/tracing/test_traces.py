@@ -1,6 +1,7 @@
 """Spans of requests: what they tell, when, below what, and what they must not tell."""
 
 import json
+import random
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,7 +27,7 @@ from wires import until
 
 from service.app import build
 from service.settings import Settings
-from service.tracing.exporting import OtelTracing
+from service.tracing.exporting import Identifiers, OtelTracing, exported_to
 
 ROW = [0.5, -1.0, 2.0, 0.0, 1.5, -0.5]
 FAR = [1000.0, *ROW[1:]]
@@ -284,3 +285,21 @@ def test_a_collector_that_takes_nothing_does_not_keep_the_server_from_its_end() 
     tracing.close()
     assert not taken.is_set()
     taken.set()
+
+
+def test_tracing_draws_nothing_from_the_generator_that_a_load_looks_at() -> None:
+    """Else a model that is loaded while requests are traced would be refused as one that draws itself."""
+    tracing, before = exported_to("console"), random.getstate()
+    with tracing.request("a", {}, "1") as trace:
+        trace.tell("b", 0.0, 1.0, {})
+    assert random.getstate() == before
+    tracing.close()
+
+
+def test_every_span_has_an_identifier_of_its_own() -> None:
+    identifiers = Identifiers()
+    spans = {identifiers.generate_span_id() for _ in range(100)}
+    traces = {identifiers.generate_trace_id() for _ in range(100)}
+    assert len(spans) == len(traces) == 100
+    assert 0 < min(spans) <= max(spans) < 2**64
+    assert 0 < min(traces) <= max(traces) < 2**128

@@ -8,6 +8,7 @@ import httpx
 import networks
 import numpy as np
 import pytest
+import taggers
 import texts
 import torch
 from browsers import END, ENTER, ESCAPE, Open, Tab
@@ -144,6 +145,34 @@ def test_probabilities_stand_with_their_spread(repository: Repository, open_page
     assert shown == f"{percent(mean)} ± {percent(deviation)}"
     assert f"It hesitates between {'abc'[order[0]]}" in tab.text(".why")
     assert result["reasons"][0]["message"] in tab.text(".why")
+
+
+def test_the_labels_of_a_texts_tokens_are_judged_together(repository: Repository, open_page: Open) -> None:
+    taggers.add(repository, policy=FLAG_ALL)
+    tab = open_page()
+    result = flagged(tab, "tags", "a <b>good</b> film")
+    review = result["review_id"]
+    tab.open(f"#/reviews/{review}")
+    tokens = result["tokens"]
+    table = "[aria-label='Labels of tokens']"
+    assert tab.texts(f"{table} tbody th") == [f"“{token['text']}”" for token in tokens]
+    shown = tab.texts(f"{table} td")
+    assert shown[::3] == [token["label"] for token in tokens]
+    assert shown[1::3] == [percent(token["confidence"]) for token in tokens]
+    worst = max(tokens, key=lambda token: token["score"])
+    assert f"Of its {len(tokens)} tokens, “{worst['text']}”, labelled {worst['label']}, is" in tab.text(
+        ".why"
+    )
+    ask(tab, f"{review}/claim", {"reviewer": "Ada"})
+    tab.run("sessionStorage.setItem('unsure.reviewer', 'Ada')")
+    tab.open(f"#/reviews/{review}")
+    assert tab.texts(".choices label span:first-of-type") == ["correct", "wrong"]
+    tab.press("1")
+    tab.press("r")
+    tab.reads("The model was right.")
+    assert ask(tab, review)["resolution"]["agreed"]
+    tab.open("#/models/tags")
+    tab.reads("For each token, one of 4 classes: O, B-FILM, B-WORD, I-WORD.")
 
 
 def test_values_of_a_regression_are_written(repository: Repository, open_page: Open) -> None:

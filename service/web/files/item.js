@@ -5,6 +5,7 @@ import { drawn } from "./input.js";
 import { answered, statusBadge } from "./item_list.js";
 import { ago, number } from "./numbers.js";
 import { probabilities } from "./probabilities.js";
+import { ofTokens, tokens } from "./tokens.js";
 import { values } from "./values.js";
 import { verdict } from "./verdict.js";
 import { why } from "./why.js";
@@ -18,12 +19,12 @@ import { why } from "./why.js";
 export function itemPane({ review, model }, page) {
   const decision = verdict(review, model, page);
   const labels = model?.output.labels ?? [];
-  const found = review.statistics === null ? [] : review.task === "classification" ? probabilities(review, labels) : values(review);
+  const found = shown(review, labels);
   const node = element(
     "article",
     { "data-review": review.id },
     element("p", { class: "quiet small over" }, `${review.model}, version ${review.version} · `, ago(review.created_at), " ", statusBadge(review.status)),
-    element("h2", { class: "answer" }, review.task === "classification" ? "The model says " : "The model expects ", element("strong", {}, answered(review))),
+    element("h2", { class: "answer" }, review.task === "regression" ? "The model expects " : "The model says ", element("strong", {}, answered(review))),
     element("section", { class: "why", "aria-label": "Why it is here" }, why(review, labels)),
     element(
       "div",
@@ -35,6 +36,12 @@ export function itemPane({ review, model }, page) {
     details(review),
   );
   return { node, keys: decision.keys, focus: decision.focus };
+}
+
+function shown(review, labels) {
+  if (ofTokens(review)) return tokens(review);
+  if (review.statistics === null) return [];
+  return review.task === "classification" ? probabilities(review, labels) : values(review);
 }
 
 function details(review) {

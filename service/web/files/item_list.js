@@ -3,6 +3,7 @@
 import { badge, element } from "./elements.js";
 import { ago, number, percent } from "./numbers.js";
 import { measureName } from "./policy.js";
+import { labelsInShort } from "./tokens.js";
 
 const STATES = { pending: ["waiting", "waits"], claimed: ["neutral", "claimed"], resolved: ["good", "resolved"] };
 
@@ -38,6 +39,7 @@ function link(review, current, href) {
 /** Say in short what the model answered. */
 export function answered({ prediction }) {
   if ("label" in prediction) return "confidence" in prediction ? `${prediction.label} (${percent(prediction.confidence)})` : prediction.label;
+  if ("tokens" in prediction) return labelsInShort(prediction);
   return prediction.value.map((value) => number(value)).join(", ");
 }
 

@@ -88,8 +88,9 @@ function shape(tensor) {
 }
 
 function gives({ task, output }) {
-  if (task === "classification") {
-    return element("p", {}, `One of ${output.labels.length} classes: `, element("span", { class: "labels" }, output.labels.join(", ")), ".");
+  if (task !== "regression") {
+    const each = task === "token_classification" ? "For each token, one" : "One";
+    return element("p", {}, `${each} of ${output.labels.length} classes: `, element("span", { class: "labels" }, output.labels.join(", ")), ".");
   }
   const noise = output.variance_head ? ", with the noise that it expects of the data" : "";
   return element("p", {}, `${output.width === 1 ? "One value" : `${number(output.width)} values`}${noise}.`);

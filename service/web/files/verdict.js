@@ -7,6 +7,7 @@ import { line, notice } from "./refusals.js";
 import { ask, path } from "./server.js";
 import * as session from "./session.js";
 import { say } from "./status.js";
+import { ofTokens } from "./tokens.js";
 
 let refused = null; // of the last step: told above the item as it is now
 
@@ -65,8 +66,13 @@ function open(step) {
   };
 }
 
+function fieldOf(review, model) {
+  if (ofTokens(review)) return classField(["correct", "wrong"], {});
+  return review.task === "classification" ? classField(model?.output.labels ?? [], review.prediction) : valueField(review.prediction);
+}
+
 function mine(review, model, step) {
-  const field = review.task === "classification" ? classField(model?.output.labels ?? [], review.prediction) : valueField(review.prediction);
+  const field = fieldOf(review, model);
   const note = element("textarea", { id: "note", rows: "2", maxlength: "10000" });
   const reviewer = session.reviewer();
   const resolve = () => {
@@ -90,7 +96,7 @@ function mine(review, model, step) {
     ),
   );
   return {
-    content: [element("h3", {}, "What is right?"), form],
+    content: [element("h3", {}, ofTokens(review) ? "Are all labels right?" : "What is right?"), form],
     focus: field.focus,
     keys: { ...field.keys, r: { says: "resolve", does: resolve }, x: { says: "give back", does: release } },
   };

@@ -3,6 +3,7 @@
 import { element } from "./elements.js";
 import { number, percent } from "./numbers.js";
 import { measureName, measureWords, wrong } from "./policy.js";
+import { ofTokens, worst } from "./tokens.js";
 
 const HIDDEN = "Some rows here were flagged, and some were not: those were drawn at random, to check the model where it is sure. Which is which, and how sure the model was, shows once it is resolved, so that all are judged alike.";
 const CLOSE = 0.5; // of the whole: below, most of the uncertainty is in every sample
@@ -10,11 +11,16 @@ const CLOSE = 0.5; // of the whole: below, most of the uncertainty is in every s
 /** Say why an item is here. */
 export function why(review, labels) {
   if (review.audit === null) return [element("p", {}, HIDDEN)];
-  const said = [trigger(review), ...(review.task === "classification" ? ofClasses(review, labels) : ofValues(review))];
+  const said = [trigger(review), ...explained(review, labels)];
   return [
     ...said.map((sentence) => element("p", {}, sentence)),
     element("ul", { class: "reasons quiet small", "aria-label": "Reasons as the server gave them" }, review.reasons.map((reason) => element("li", {}, element("code", {}, reason.code), ": ", reason.message))),
   ];
+}
+
+function explained(review, labels) {
+  if (ofTokens(review)) return [worst(review)].filter(Boolean);
+  return review.task === "classification" ? ofClasses(review, labels) : ofValues(review);
 }
 
 function trigger({ audit, measure, score, threshold, reasons }) {
