@@ -13,6 +13,7 @@ from service import __version__
 from service.access.issue import issue, listed
 from service.access.keys import SCOPES, Scope
 from service.addition.options import addition_options
+from service.bench_command import bench
 from service.options import Finite, logged, of_images, told, with_settings
 from service.review_command import reviews
 from service.score_command import score
@@ -281,5 +282,6 @@ def list_keys(path: Path) -> None:
             click.echo(line)
 
 
+main.add_command(bench)
 main.add_command(reviews)
 main.add_command(score)

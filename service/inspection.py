@@ -11,7 +11,7 @@ from service.api.model_views import DropoutReply, FindingView, SiteView, dropout
 from service.app import execution
 from service.errors import NotFound
 from service.predictor.served_model import ServedModel, prepare
-from service.repository.folder import ModelFolder, model_folders
+from service.repository.folder import ModelFolder, ReadModel, model_folders
 from service.sampling.planner import PlanChoice
 from service.settings import Settings
 
@@ -29,14 +29,18 @@ def load(settings: Settings, name: str, version: int | None, *, keep_findings: b
     Raises:
         UnsureError: there is no such model or version, or it cannot be served.
     """
+    running = replace(execution(settings), keep_findings=keep_findings)
+    return prepare(read(settings, name, version), running)
+
+
+def read(settings: Settings, name: str, version: int | None) -> ReadModel:
+    """Read a version of a model, the highest if left out; arguments and errors as above."""
     folders = {folder.name: folder for folder in model_folders(settings.repository)}
     if name not in folders:
         known = ", ".join(folders) or "none"
         raise NotFound(f"{settings.repository} has no model {name!r}; it has: {known}")
     folder = folders[name]
-    number = _chosen(folder, version)
-    running = replace(execution(settings), keep_findings=keep_findings)
-    return prepare(folder.read(folder.manifest(), number, settings.allowed_factories), running)
+    return folder.read(folder.manifest(), _chosen(folder, version), settings.allowed_factories)
 
 
 def _chosen(folder: ModelFolder, version: int | None) -> int:
@@ -92,9 +96,9 @@ def _sites(report: DropoutReply, width: int) -> Iterable[str]:
     if not report.sites:
         return
     cells = [_site(site) for site in report.sites]
-    rest = len(_table(_HEADS[1:], [line[1:] for line in cells]).partition("\n")[0]) + len("  ")
+    rest = len(aligned(_HEADS[1:], [line[1:] for line in cells]).partition("\n")[0]) + len("  ")
     lines = [part for line in cells for part in _broken(line, width - rest)]
-    yield f"{_table(_HEADS, lines)}\n{_wrapped(_SHARES, width)}"
+    yield f"{aligned(_HEADS, lines)}\n{_wrapped(_SHARES, width)}"
 
 
 def _site(site: SiteView) -> Sequence[str]:
@@ -154,7 +158,7 @@ def _plans(choice: PlanChoice) -> str:
     if names:
         lines = [
             f"Milliseconds for {choice.samples} samples, now or at an earlier load:",
-            _table(("rows", *names), rows),
+            aligned(("rows", *names), rows),
         ]
     for number, order in choice.by_rows.items():
         if lines[-1:] and lines[-1].endswith(f"and more: {order[0]}"):
@@ -168,8 +172,8 @@ def _milliseconds(seconds: float | None) -> str:
     return "-" if seconds is None else f"{seconds * 1e3:.2f}"
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Align columns."""
+def aligned(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Align columns, for people."""
     lines = [heads, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
     return "\n".join(

@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import os
 import sys
 
 import torch
@@ -13,6 +14,11 @@ log = logging.getLogger("unsure")
 _OTHER_FILES = 128  # open beside connections: weights, libraries, the loop's own
 _SWITCH_SECONDS = 0.0001
 _COLLECT_EVERY = (50_000, 20, 100)  # objects, young collections, middle ones
+
+
+def share_of_cores(processes: int) -> int:
+    """Tell how many cores each of so many processes has."""
+    return max(1, len(os.sched_getaffinity(0)) // processes)
 
 
 def prepare_process(threads: int) -> None:

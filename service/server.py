@@ -23,7 +23,7 @@ from service.fleet.link import Membership
 from service.fleet.supervisor import Supervisor
 from service.listener import listening
 from service.logs import start_logging
-from service.process import connections_that_fit, prepare_process
+from service.process import connections_that_fit, prepare_process, share_of_cores
 from service.sampling.compiled import COMPILING
 from service.settings import Settings
 from service.telemetry.shared import shared_metrics
@@ -86,13 +86,9 @@ def _tell(listener: socket.socket) -> None:
 
 
 def _run(application: Starlette, settings: Settings, listener: socket.socket) -> None:
-    prepare_process(settings.threads or _share_of_cores(settings.workers))
+    prepare_process(settings.threads or share_of_cores(settings.workers))
     config = server_config(application, settings)
     Server(config, application.state.close, settings.drain_seconds).run(sockets=[listener])
-
-
-def _share_of_cores(processes: int) -> int:
-    return max(1, len(os.sched_getaffinity(0)) // processes)
 
 
 def server_config(application: ASGIApp, settings: Settings, **others: Any) -> uvicorn.Config:

@@ -167,9 +167,10 @@ class ServedModel:
         """How many probabilities or values the model gives for a row, or for a token of it."""
         return self.engine.width // 2 if self.manifest.output.variance_head else self.engine.width
 
-    def made_up(self, rows: int) -> Group:
-        """Give rows that nobody has sent."""
-        return Group(range(rows), self._outputs.as_read(self.engine.example(rows)))
+    def made_up(self, rows: int, length: int | None = None) -> Group:
+        """Give rows that nobody has sent, of this length where a dimension may have any."""
+        shapes = tuple(_of_length(tensor.shape, length) for tensor in self.manifest.input) if length else None
+        return Group(range(rows), self._outputs.as_read(self.engine.example(rows, shapes)))
 
     def _check_output(self) -> None:
         width, output = self.engine.width, self.manifest.output
@@ -206,6 +207,10 @@ class ServedModel:
                 f"tokenizer.max_tokens: the model failed on a text of {reader.max_tokens} tokens, each the "
                 f"tokenizer's last, {reader.highest}: {cause.detail or cause}"
             ) from cause
+
+
+def _of_length(shape: Sequence[int], length: int) -> tuple[int, ...]:
+    return tuple(length if size < 0 else size for size in shape)
 
 
 def _reader(read: ReadModel) -> InputReader | TextReader:

@@ -91,7 +91,8 @@ def test_the_architecture_lists_the_rooms() -> None:
 
 def test_every_command_helps_with_an_example() -> None:
     names = {*main.commands, *(found.name for found in entry_points(group="unsure.commands"))}
-    assert names == {"serve", "add", "inspect", "keys", "train", "calibrate", "reviews", "score"}
+    commands = {"serve", "train", "add", "inspect", "calibrate", "score", "bench", "reviews", "keys"}
+    assert names == commands
     for name in names:
         helped = CliRunner().invoke(main, [name, "--help"])
         assert helped.exit_code == 0

@@ -1,0 +1,231 @@
+"""What `unsure bench` measures: what a model's answers cost on this machine, beside the usual loop."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from time import perf_counter
+
+import msgspec
+import torch
+from torch import Tensor, nn
+
+from service.errors import ModelError, NoDropout
+from service.inspection import aligned, load, read
+from service.predictor.answers import EXACT, Exact
+from service.predictor.served_model import ServedModel
+from service.predictor.together import Draw
+from service.sampling.signature import called_by_name
+from service.sampling.stochastic import Inputs
+from service.sampling.trees import dropping_tree
+from service.settings import Settings
+from service.uncertainty.sequential import Rounds
+
+_REPEATS = 7
+_LONG_SECONDS = 20.0  # of all repeats: what takes longer is measured less often
+
+Way = Callable[[], object]
+
+
+class Timed(msgspec.Struct, frozen=True):
+    """What requests of so many rows take, in seconds: medians.
+
+    Args:
+        rows: of a request.
+        plan: that its samples run by; None where none are drawn.
+        compiled: whether by compiled code.
+        prediction: of the whole network, once.
+        served: all samples and what is computed of them, without HTTP.
+        usual_loop: as many calls of the network in training mode; None where nothing is drawn.
+    """
+
+    rows: int
+    plan: str | None
+    compiled: bool
+    prediction: float
+    served: float
+    usual_loop: float | None
+
+
+class Speed(msgspec.Struct, frozen=True):
+    """What was measured of one version.
+
+    Args:
+        model: its name.
+        version: its number.
+        samples: of a row.
+        device: that computed.
+        threads: that torch had.
+        timed: by number of rows.
+    """
+
+    model: str
+    version: str
+    samples: int | Exact
+    device: str
+    threads: int
+    timed: tuple[Timed, ...]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What shall be measured.
+
+    Args:
+        model: its name.
+        version: its number; the highest if None.
+        rows: of a request, each.
+        samples: of a row; as many as a request gets that does not say, if None.
+        length: of a dimension of a row that may have any.
+    """
+
+    model: str
+    version: int | None
+    rows: Sequence[int]
+    samples: int | None
+    length: int
+
+
+def measured(
+    settings: Settings, wanted: Wanted, watch: Callable[[Iterator[Timed], int], Iterator[Timed]]
+) -> Speed:
+    """Load a version as the server does, and measure it.
+
+    Args:
+        settings: of the operator; code is compiled at once, unless they say never.
+        wanted: what.
+        watch: shows how far it is, given what comes and how many.
+
+    Raises:
+        UnsureError: there is no such model or version, it cannot be served, or it has nothing to sample.
+    """
+    model = load(settings, wanted.model, wanted.version)
+    if not model.engine.report.can_sample:
+        raise NoDropout(f"model {wanted.model} has no dropout to sample: there is nothing to compare")
+    samples = _samples(model, wanted.samples)
+    compiles = settings.compile_after_seconds > 0
+    bench = _Bench(model, _training(settings, wanted), samples, wanted.length, compiles=compiles)
+    timed = tuple(watch(map(bench.timed, wanted.rows), len(wanted.rows)))
+    return Speed(*model.identity.key, samples, str(model.engine.device), torch.get_num_threads(), timed)
+
+
+def as_json(speed: Speed) -> str:
+    """Give it to programs."""
+    return msgspec.json.format(msgspec.json.encode(speed)).decode()
+
+
+def as_text(speed: Speed) -> str:
+    """Give it to people: a line for each number of rows."""
+    drawn = "no samples, in closed form" if speed.samples == EXACT else f"{speed.samples} samples a row"
+    threads = f"{speed.threads} thread{'s' if speed.threads > 1 else ''}"
+    table = aligned(_HEADS, [_cells(one) for one in speed.timed])
+    return (
+        f"{speed.model}, version {speed.version}: {drawn}, on {speed.device} with {threads}, milliseconds\n\n"
+        f"{table}\n\n{_NOTE}"
+    )
+
+
+_HEADS = ("rows", "prediction", "usual loop", "served", "times faster", "rows a second", "by")
+_NOTE = (
+    "usual loop: as many calls in training mode. served: samples, measures and flags as the server computes\n"
+    "them; HTTP and JSON come on top."
+)
+
+
+def _cells(one: Timed) -> tuple[str, ...]:
+    faster = "-" if one.usual_loop is None else f"{one.usual_loop / one.served:.1f}"
+    by = f"{one.plan}, compiled" if one.compiled else one.plan or "closed form"
+    times = (_milliseconds(one.prediction), _milliseconds(one.usual_loop), _milliseconds(one.served))
+    return str(one.rows), *times, faster, f"{one.rows / one.served:.0f}", by
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds * 1e3:.2f}"
+
+
+def _samples(model: ServedModel, asked: int | None) -> int | Exact:
+    """Say how many samples; of a model that samples adaptively the most that a row takes."""
+    given = model.default_samples if asked is None else asked
+    return given.maximum if isinstance(given, Rounds) else given
+
+
+def _training(settings: Settings, wanted: Wanted) -> nn.Module:
+    """Read the network anew, in training mode but for its norms, as whoever writes the loop has it."""
+    found = read(settings, wanted.model, wanted.version)
+    names = [tensor.name for tensor in found.manifest.input]
+    return dropping_tree(called_by_name(found.module, names, found.manifest.output.name))[0]
+
+
+class _Bench:
+    """One version, and how it is asked.
+
+    Args:
+        model: as it is served.
+        training: the same network in training mode.
+        samples: of a row.
+        length: of a dimension that may have any.
+        compiles: whether code is compiled first.
+    """
+
+    def __init__(
+        self, model: ServedModel, training: nn.Module, samples: int | Exact, length: int, *, compiles: bool
+    ) -> None:
+        self._model = model
+        self._training = training.to(model.engine.device)
+        self._samples = samples
+        self._compiles = compiles
+        self._length = length
+
+    def timed(self, rows: int) -> Timed:
+        """Measure requests of so many rows."""
+        model, samples = self._model, self._samples
+        read = model.made_up(rows, self._length).inputs
+        network = read[: len(model.manifest.input)]  # of tokens, which of them have an answer comes last
+        compiled = samples != EXACT and self._compiles and self._compiled(network, samples)
+        ways: dict[str, Way] = {
+            "prediction": lambda: model.predict(read),
+            "served": lambda: self._served(read),
+        }
+        if samples != EXACT:
+            ways["usual_loop"] = lambda: self._usual_loop(network, samples)
+        seconds = _in_turns(ways)
+        plan = None if samples == EXACT else model.engine.plan(rows)
+        return Timed(
+            rows, plan, compiled, seconds["prediction"], seconds["served"], seconds.get("usual_loop")
+        )
+
+    def _compiled(self, inputs: Inputs, samples: int) -> bool:
+        try:
+            self._model.engine.compile(inputs, self._seed, samples)
+        except ModelError:  # a plan of its own is faster, or there is no compiler
+            return False
+        return True
+
+    def _served(self, read: Inputs) -> object:
+        if self._samples == EXACT:
+            return self._model.drawn(read, EXACT, self._seed)
+        draw = Draw(Rounds(self._samples, self._samples), self._model.policy.threshold)
+        return self._model.drawn(read, draw, self._seed)
+
+    @torch.inference_mode()
+    def _usual_loop(self, inputs: Inputs, samples: int) -> Tensor:
+        return torch.stack([self._training(*(part.clone() for part in inputs)) for _ in range(samples)])
+
+    @property
+    def _seed(self) -> int:
+        return self._model.manifest.sampling.seed
+
+
+def _in_turns(ways: Mapping[str, Way]) -> dict[str, float]:
+    """Time each way, in turns, so that a slow moment of the machine meets all; gives medians in seconds."""
+    first = {name: _seconds(way) for name, way in ways.items()}  # which warms up, and is not counted
+    repeats = max(1, min(_REPEATS, int(_LONG_SECONDS / sum(first.values()))))
+    taken = [{name: _seconds(way) for name, way in ways.items()} for _ in range(repeats)]
+    return {name: median(turn[name] for turn in taken) for name in ways}
+
+
+def _seconds(way: Way) -> float:
+    start = perf_counter()
+    way()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return perf_counter() - start
