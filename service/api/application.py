@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from time import perf_counter
+from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
@@ -147,7 +148,9 @@ class Envelope:
             if not exchange.begun and CLIENT_GONE not in cancelled.args:
                 await failed(cut_off(), exchange.request_id)(scope, receive, exchange.send)
         except Exception:
-            log.exception("request %s failed: %s %s", exchange.request_id, scope["method"], scope["path"])
+            # What a path decodes to may break a line, and begin another that nobody has logged.
+            path = quote(scope["path"])
+            log.exception("request %s failed: %s %s", exchange.request_id, scope["method"], path)
             if not exchange.begun:
                 text = "the server failed; its log has the details under this request_id"
                 answer = failure_response(

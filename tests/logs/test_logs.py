@@ -12,6 +12,8 @@ import pytest
 from repositories import Repository
 from servers import Serve
 
+from service.api.access_log import logging_of
+from service.api.application import Envelope
 from service.logs import JsonFormatter, log_about, with_fields
 from service.predictor.served_model import ServedModel
 
@@ -104,6 +106,19 @@ def test_a_fault_of_ours_has_its_requests_identifier(
     (event,) = [event for event in lines if event["level"] == "error"]
     assert event["request_id"] == answer.json()["request_id"]
     assert event["traceback"].endswith("ValueError: a secret of the server")
+
+
+def test_no_path_makes_a_line_of_its_own(lines: Lines) -> None:
+    async def fail(*_given: Any) -> None:
+        raise ValueError("a fault of ours")
+
+    async def send(_message: Any) -> None:
+        """Be there."""
+
+    asked = {"type": "http", "method": "GET", "path": "/a\n2026-11-21 INFO forged", "headers": []}
+    asyncio.run(Envelope(fail, logging_of(wanted=False))(asked, send, send))  # type: ignore[arg-type]
+    (event,) = lines
+    assert event["message"].endswith("GET /a%0A2026-11-21%20INFO%20forged")
 
 
 def test_without_being_asked_no_request_has_a_line(
