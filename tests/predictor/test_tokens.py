@@ -47,6 +47,22 @@ def test_the_first_token_of_a_word_stands_for_it() -> None:
     assert [texts.WORDS[number] for number in ids[0, counted[0]]] == ["bad", "film", "[UNK]", "film"]
 
 
+PIECES = [("<unk>", -9.0), ("▁", -2.0), ("▁Ann", -1.0), ("Paris", -1.0), ("▁in", -1.0), (",", -1.0)]
+
+
+def test_white_space_before_a_word_is_none_of_it() -> None:
+    """As of tokenizers of sentence pieces, which make it a part of the word, or a piece of its own."""
+    pieces = Tokenizer(models.Unigram(PIECES, unk_id=0))
+    pieces.pre_tokenizer = pre_tokenizers.Metaspace()
+    every, words = (read("Ann  in Paris,", tokenizer=pieces, words=words) for words in (False, True))
+    ids, counted = every.groups[0].inputs
+    assert [PIECES[number][0] for number in ids[0]] == ["▁Ann", "▁", "▁in", "▁", "Paris", ","]
+    assert counted[0].tolist() == [True, False, True, False, True, True]
+    assert every.texts[0].spans == ((0, 3), (5, 7), (8, 13), (13, 14))
+    assert words.texts[0].spans == ((0, 3), (5, 7), (8, 14))
+    assert words.groups[0].inputs[1][0].tolist() == [True, False, True, True, False, False]
+
+
 def test_a_text_without_a_token_of_its_own_is_refused() -> None:
     with pytest.raises(InvalidInput, match="row 1 has nothing that the tokenizer makes a token of"):
         read("good", "  ")
