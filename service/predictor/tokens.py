@@ -20,7 +20,7 @@ Span = tuple[int, int]
 class TokenReader(TextReader):
     """Turns texts into tensors, of which the last says which tokens have an answer, [rows, tokens].
 
-    Tokens that stand for no character of the text have none: those that the tokenizer adds, and empty ones.
+    Tokens that stand for no part of the text have none: those that the tokenizer adds, and white space.
 
     Args:
         max_tokens: of a text.
@@ -43,7 +43,8 @@ class TokenReader(TextReader):
         tokenized: list[TokenizedText] = []
         for row, (text, encoding) in enumerate(zip(texts, encodings, strict=True)):
             filled = self._filled(row, encoding)
-            spans = dict(self._spans(encoding))
+            trimmed = ((place, _trimmed(text, span)) for place, span in self._spans(encoding))
+            spans = {place: span for place, span in trimmed if span[1] > span[0]}
             if not spans:
                 raise InvalidInput(f"inputs {TEXT}: row {row} has no token that stands for a part of it")
             columns.append([*filled, np.isin(np.arange(len(encoding.ids)), list(spans))])
@@ -52,22 +53,25 @@ class TokenReader(TextReader):
 
 
 def _of_tokens(encoding: "Encoding") -> Iterator[tuple[int, Span]]:
-    """Give the tokens that stand for a part of the text, by their places, and what that is."""
-    for place, (added, (start, end)) in enumerate(
-        zip(encoding.special_tokens_mask, encoding.offsets, strict=True)
-    ):
-        if not added and end > start:
-            yield place, (start, end)
+    """Give the tokens of the text, by their places, and what each stands for."""
+    places = zip(encoding.special_tokens_mask, encoding.offsets, strict=True)
+    return ((place, span) for place, (added, span) in enumerate(places) if not added)
 
 
 def _of_words(encoding: "Encoding") -> Iterator[tuple[int, Span]]:
     """Give the first token of each word, and the word; a token that is of no word stands for itself."""
     words = encoding.word_ids
-    spans = dict(_of_tokens(encoding))
-    last = {words[place]: end for place, (_, end) in spans.items()}
-    seen: set[int | None] = {None}
-    for place, (start, end) in spans.items():
+    found: dict[tuple[str, int], tuple[int, Span]] = {}
+    for place, (start, end) in _of_tokens(encoding):
         word = words[place]
-        if word is None or word not in seen:
-            seen.add(word)
-            yield place, (start, end if word is None else last[word])
+        key = ("token", place) if word is None else ("word", word)
+        first, (begin, _) = found.get(key, (place, (start, end)))
+        found[key] = first, (begin, end)
+    return iter(found.values())
+
+
+def _trimmed(text: str, span: Span) -> Span:
+    """Leave out white space: some tokenizers count that before a word to it."""
+    start, end = span
+    part = text[start:end]
+    return start + len(part) - len(part.lstrip()), end - len(part) + len(part.rstrip())

@@ -19,8 +19,8 @@ def one_output(output: object, rows: int) -> Tensor:
         raise ModelRefused(f"the model's output must be floating point, and is {output.dtype}")
     if output.dim() == 0 or len(output) != rows or output.dim() > 2:
         raise ModelRefused(
-            "the model's output must have shape [rows, width] or [rows]; "
-            f"{rows} rows gave {list(output.shape)}"
+            "the model's output must have shape [rows, width] or [rows], or of task token_classification "
+            f"[rows, tokens, classes]; {rows} rows gave {list(output.shape)}"
         )
     return output.reshape(rows, -1)
 

@@ -266,6 +266,7 @@ def test_models_are_described(client: Any) -> None:
     assert {line.name: line.versions for line in client.models()} == {
         "plain": ("1",),
         "small": ("1", "2"),
+        "tags": ("1",),
         "two": ("1",),
         "values": ("1",),
     }

@@ -1,16 +1,29 @@
 """Texts whose tokens are labelled: what is read of them."""
 
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
+import taggers
 import texts
+import torch
+from pretrained import write_manifest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from service.errors import InvalidInput
+from service.errors import InvalidInput, ModelError
+from service.predictor.execution import Execution
+from service.predictor.outputs import TokenOutputs
 from service.predictor.rows import Rows
+from service.predictor.sampled_rows import SampledRows
+from service.predictor.served_model import prepare
+from service.predictor.together import Asked, Draw
 from service.predictor.tokenized import TokenizedText, check_alike
 from service.predictor.tokens import TokenReader
+from service.repository.folder import ModelFolder
 from service.repository.manifest import InputSpec
+from service.uncertainty.sequential import Rounds
+from service.uncertainty.tokens import TokenMeasures
 
 IDS = InputSpec("input_ids", "int64", (-1,))
 
@@ -47,6 +60,22 @@ def test_the_first_token_of_a_word_stands_for_it() -> None:
     assert [texts.WORDS[number] for number in ids[0, counted[0]]] == ["bad", "film", "[UNK]", "film"]
 
 
+PIECES = [("<unk>", -9.0), ("▁", -2.0), ("▁Ann", -1.0), ("Paris", -1.0), ("▁in", -1.0), (",", -1.0)]
+
+
+def test_white_space_before_a_word_is_none_of_it() -> None:
+    """As of tokenizers of sentence pieces, which make it a part of the word, or a piece of its own."""
+    pieces = Tokenizer(models.Unigram(PIECES, unk_id=0))
+    pieces.pre_tokenizer = pre_tokenizers.Metaspace()
+    every, words = (read("Ann  in Paris,", tokenizer=pieces, words=words) for words in (False, True))
+    ids, counted = every.groups[0].inputs
+    assert [PIECES[number][0] for number in ids[0]] == ["▁Ann", "▁", "▁in", "▁", "Paris", ","]
+    assert counted[0].tolist() == [True, False, True, False, True, True]
+    assert every.texts[0].spans == ((0, 3), (5, 7), (8, 13), (13, 14))
+    assert words.texts[0].spans == ((0, 3), (5, 7), (8, 14))
+    assert words.groups[0].inputs[1][0].tolist() == [True, False, True, True, False, False]
+
+
 def test_a_text_without_a_token_of_its_own_is_refused() -> None:
     with pytest.raises(InvalidInput, match="row 1 has nothing that the tokenizer makes a token of"):
         read("good", "  ")
@@ -68,3 +97,50 @@ def test_texts_of_other_numbers_of_tokens_fit_no_tensor() -> None:
     check_alike([two, two])
     with pytest.raises(InvalidInput, match="row 0 has 1 tokens with an answer, and row 2 has 2"):
         check_alike([one, one, two])
+
+
+def test_requests_that_run_together_have_what_they_have_alone(tmp_path: Path) -> None:
+    """Texts of one length with other tokens that have no answer; one request has rounds of its own."""
+    folder = taggers.save(tmp_path / "tags" / "1")
+    write_manifest(folder, task="token_classification")
+    of = ModelFolder(folder.parent)
+    model = prepare(of.read(of.manifest(), 1, ()), Execution(plan="vmap"))
+    one, other = (
+        model.inputs.read(json.dumps(some).encode()).groups[0].inputs
+        for some in (["a good film", "bad  bad bad"], ["not bad film", "very good a", "a a a"])
+    )
+    other[-1][1, 2] = False  # as of a tokenizer whose token of this text is white space
+    asked = [Asked(one, Draw(Rounds(20, 20), 1.0)), Asked(other, Draw(Rounds(8, 60, 0.05), 1.0))]
+    together = model.sample(asked, 3, lambda: None)
+    for own, found in zip(asked, together, strict=True):
+        (alone,) = model.sample([own], 3, lambda: None)
+        assert found.scores == pytest.approx(alone.scores, abs=1e-5)
+        assert found.measures.samples.tolist() == alone.measures.samples.tolist()
+        assert isinstance(found.measures, TokenMeasures)
+        assert isinstance(alone.measures, TokenMeasures)
+        for row, expected in zip(found.measures.tokens, alone.measures.tokens, strict=True):
+            assert np.allclose(row.mean, expected.mean, atol=1e-5)
+    assert [len(tokens.mean) for tokens in together[1].measures.tokens] == [3, 2, 3]
+
+
+def test_numbers_that_are_infinite_are_told_by_their_text() -> None:
+    outputs = TokenOutputs(logits=True, classes=3)
+    counted = torch.tensor([[False, True, True]] * 4)
+    logits = torch.zeros(5, 4, 9)
+    logits[3, 2, 4] = torch.inf
+    rows = SampledRows(
+        np.zeros(4),
+        outputs.moments((counted,), 1.0),
+        "variation_ratio",
+        Rounds(5, 5),
+        outputs=False,
+        quantiles=False,
+    )
+    rows.update(logits, outputs.shown)
+    with pytest.raises(ModelError, match="row 2"):
+        rows.end_round(0, 5)
+    with pytest.raises(ModelError, match="row 2"):
+        outputs.prediction(logits[3], (counted,))
+    TokenOutputs(logits=False, classes=3).check(torch.full((1, 2, 6), 1 / 3))
+    with pytest.raises(ModelError, match="row 1"):
+        TokenOutputs(logits=False, classes=3).check(torch.tensor([[[1.0, 0, 0] * 2, [1, 0, 0, 1, 1, 0]]]))
