@@ -99,7 +99,8 @@ def test_texts_are_scored_as_the_server_does(
 
 def test_lines_are_read_from_wherever_and_an_empty_one_is_a_row(tmp_path: Path) -> None:
     lines = [f"line {row}" * (row % 3) for row in range(1000)]
-    (tmp_path / "rows.txt").write_text("\n".join(lines) + "\n")
+    lines[0] = "the first"
+    (tmp_path / "rows.txt").write_text("\n".join(lines) + "\n", "utf-8-sig")
     for start in (0, 256, 999, 1000):
         parts = list(Files(tmp_path / "rows.txt").parts(start, 256))
         assert [one for part in parts for one in part.columns["text"].tolist()] == lines[start:]
