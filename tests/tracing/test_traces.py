@@ -281,8 +281,12 @@ def test_a_collector_that_takes_nothing_does_not_keep_the_server_from_its_end() 
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(Stuck()))
     tracing = OtelTracing(provider)
-    with tracing.request("GET /", {}, "mine"):
-        pass
+
+    def ask() -> None:
+        with tracing.request("GET /", {}, "mine"):
+            pass
+
+    copy_context().run(ask)  # what log lines are told about a request ends with it
     tracing.close()
     assert not taken.is_set()
     taken.set()
@@ -296,7 +300,7 @@ def test_tracing_draws_nothing_from_the_generator_that_a_load_looks_at() -> None
         with tracing.request("a", {}, "1") as trace:
             trace.tell("b", 0.0, 1.0, {})
 
-    copy_context().run(ask)  # what log lines are told about a request ends with it
+    copy_context().run(ask)  # as above
     assert random.getstate() == before
     tracing.close()
 
