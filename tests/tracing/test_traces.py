@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from contextvars import copy_context
 from typing import Any
 
 import pytest
@@ -280,8 +281,12 @@ def test_a_collector_that_takes_nothing_does_not_keep_the_server_from_its_end() 
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(Stuck()))
     tracing = OtelTracing(provider)
-    with tracing.request("GET /", {}, "mine"):
-        pass
+
+    def ask() -> None:
+        with tracing.request("GET /", {}, "mine"):
+            pass
+
+    copy_context().run(ask)  # what log lines are told about a request ends with it
     tracing.close()
     assert not taken.is_set()
     taken.set()
@@ -290,8 +295,12 @@ def test_a_collector_that_takes_nothing_does_not_keep_the_server_from_its_end() 
 def test_tracing_draws_nothing_from_the_generator_that_a_load_looks_at() -> None:
     """Else a model that is loaded while requests are traced would be refused as one that draws itself."""
     tracing, before = exported_to("console"), random.getstate()
-    with tracing.request("a", {}, "1") as trace:
-        trace.tell("b", 0.0, 1.0, {})
+
+    def ask() -> None:
+        with tracing.request("a", {}, "1") as trace:
+            trace.tell("b", 0.0, 1.0, {})
+
+    copy_context().run(ask)  # as above
     assert random.getstate() == before
     tracing.close()
 
