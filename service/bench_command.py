@@ -1,12 +1,10 @@
 """`unsure bench`: what a model's answers cost on this machine."""
 
-import sys
-from collections.abc import Iterator
 from typing import Any
 
 import click
 
-from service.options import logged, told, with_settings
+from service.options import logged, told, watched, with_settings
 from service.settings import Settings
 
 _SETTINGS = (
@@ -73,13 +71,7 @@ def bench(
     settings = logged(Settings(**given))
     with told():
         prepare_process(settings.threads or share_of_cores(1))
-        found = speed.measured(settings, speed.Wanted(model, version, rows, samples, length), _watched)
+        found = speed.measured(
+            settings, speed.Wanted(model, version, rows, samples, length), watched("measuring")
+        )
         click.echo(speed.as_json(found) if json_ else speed.as_text(found))
-
-
-def _watched(parts: Iterator[Any], most: int) -> Iterator[Any]:
-    """Show a bar on a terminal, and nothing where nobody watches."""
-    with click.progressbar(
-        parts, length=most, label="measuring", file=sys.stderr, hidden=not sys.stderr.isatty()
-    ) as bar:
-        yield from bar

@@ -1,6 +1,7 @@
 """Settings as options of commands, and what every command does with an error."""
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from math import isfinite
 from pathlib import Path
@@ -113,3 +114,14 @@ def told() -> Iterator[None]:
         yield
     except UnsureError as cause:
         raise click.ClickException(str(cause)) from cause
+
+
+def watched(label: str) -> Callable[[Iterable[Any], int], Iterator[Any]]:
+    """Give what passes on so many parts, and shows a bar on a terminal; nothing where nobody watches."""
+
+    def parts_of(parts: Iterable[Any], most: int) -> Iterator[Any]:
+        hidden = not sys.stderr.isatty()
+        with click.progressbar(parts, length=most, label=label, file=sys.stderr, hidden=hidden) as bar:
+            yield from bar
+
+    return parts_of
