@@ -125,7 +125,7 @@ def _complete(wanted: Wanted) -> dict[str, Any]:
             "what it is, or name a model that is there"
         )
     is_told = wanted.folder is not None or "labels" in wanted.keys.get("output", {})
-    if wanted.keys["task"] == "classification" and not is_told:
+    if wanted.keys["task"] != "regression" and not is_told:
         raise AdditionRefused("--labels is missing: name the classes, in the order of the model's outputs")
     policy = {**wanted.defaults.get("policy", {}), **wanted.keys.get("policy", {})}
     if "threshold" not in policy:
