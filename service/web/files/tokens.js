@@ -47,7 +47,7 @@ function line(review, token, place) {
 
 function shown(review, lines) {
   const sure = scoresOf(review) === null ? [] : ["Probability", measureName(review.measure)];
-  const columns = ["Token", "Label", ...sure.map((text) => ({ text, class: "figure" }))];
+  const columns = ["Token", { text: "Label", class: "whole" }, ...sure.map((text) => ({ text, class: "figure" }))];
   return table("Labels of tokens", columns, lines);
 }
 
