@@ -1,5 +1,6 @@
 """Labelled rows from a file."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from service.calibration.labels import class_indices, values
 from service.calibration.token_labels import token_indices
 from service.data.columns import Columns
+from service.data.file_rows import FILE, INPUTS, LABEL
 from service.data.files import Files
 from service.data.images import AS_THEY_ARE, Images
 from service.data.inputs import Given, input_columns
@@ -92,7 +94,15 @@ def _read(
         given = input_columns(model.manifest, list(columns), [target], images).given(columns)
         return given, model.inputs.read(given)
     except (DataError, InvalidInput) as cause:
-        raise CalibrationError(f"{path}: {cause}") from cause
+        raise CalibrationError(f"{path}: {_with_file(str(cause), columns)}") from cause
+
+
+def _with_file(text: str, columns: Columns) -> str:
+    """Name the file behind the number of a row that is one: nobody counts a folder."""
+    if list(columns) != [FILE, LABEL, INPUTS]:
+        return text
+    files = columns[FILE]
+    return re.sub(r"\brow (\d+)\b", lambda row: f"{row[0]}, {files[int(row[1])]},", text, count=1)
 
 
 def _marks(given: Given, rows: Rows, reader: InputReader | TextReader) -> list[str]:

@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 Watch = Callable[[Iterable[Group], int], Iterable[Group]]
 
 _ROWS_AT_ONCE = 128
-_ROWS_TO_FIT = 2000
+_CLASSES_TO_FIT = 2000
 
 
 @dataclass(frozen=True)
@@ -84,16 +84,28 @@ def fit_temperature(
     """
     drawn: list[Array] = []
     truth: list[NDArray[np.int64]] = []
-    wanted = set(rows[:_ROWS_TO_FIT].tolist())
+    wanted = to_fit(rows, labelled.truth)
     for part in _parts(labelled.rows):
         places = [place for place, number in enumerate(part.numbers) if number in wanted]
-        if not places or sum(map(len, truth)) >= _ROWS_TO_FIT:
+        if not places:
             continue
         draw = Draw(Rounds(draws.samples, draws.samples), threshold=0.0, outputs=True)  # type: ignore[arg-type]
         chosen = tuple(tensor[places] for tensor in part.inputs)
         drawn += _classes(model, model.drawn(chosen, draw, draws.seed), chosen)
         truth += [np.atleast_1d(labelled.truth[part.numbers[place]]) for place in places]
     return fitted_temperature(np.concatenate(drawn, 1), np.concatenate(truth))
+
+
+def to_fit(rows: NDArray[np.int64], truth: NDArray[Any], most: int = _CLASSES_TO_FIT) -> set[int]:
+    """Choose the first of some rows, whatever their shapes, until these have so many classes to be told.
+
+    Args:
+        rows: their numbers.
+        truth: of all rows, [rows], or of tokens [rows] of [tokens].
+        most: classes; the last text chosen may have more.
+    """
+    classes = np.array([np.size(truth[row]) for row in rows], int)
+    return set(rows[classes.cumsum() - classes < most].tolist())
 
 
 def _classes(model: ServedModel, sampled: Sampled, inputs: Inputs) -> list[Array]:

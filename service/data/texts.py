@@ -70,8 +70,8 @@ def read_text(path: Path, row: int) -> str:
 
 
 def _lines(file: IO[bytes]) -> Iterator[bytes]:
-    first = file.readline(_LARGEST_BYTES)
-    yield from filter(None, [first.removeprefix(_MARK) if first != _MARK else b""])
+    if file.read(len(_MARK)) != _MARK:
+        file.seek(0)
     while line := file.readline(_LARGEST_BYTES):
         yield line
 

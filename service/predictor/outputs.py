@@ -159,7 +159,8 @@ class TokenOutputs(ClassOutputs):
 
     def as_read(self, inputs: Inputs) -> Inputs:
         """Let all tokens have an answer."""
-        return *inputs, torch.ones_like(inputs[0], dtype=torch.bool)
+        # In memory, as of rows that were read: made-up ones may lie on the device.
+        return *inputs, torch.ones(inputs[0].shape, dtype=torch.bool)
 
     def prediction(self, outputs: Tensor, inputs: Inputs) -> Prediction:
         """Read probabilities of the tokens that have an answer."""

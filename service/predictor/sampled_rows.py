@@ -16,7 +16,6 @@ from service.uncertainty.scores import score
 from service.uncertainty.sequential import Rounds, score_standard_error, settled
 
 Array = NDArray[Any]
-Inputs = tuple[Tensor, ...]
 Columns = dict[str, Array]
 
 
@@ -55,10 +54,6 @@ class SampledRows:
         self._kept: list[Tensor] = []
         self._columns: list[Columns] = []  # of the rows that have left
         self._outputs: dict[int, Array] = {}
-
-    def of(self, inputs: Inputs) -> Inputs:
-        """Give the inputs of the pending rows."""
-        return tuple(tensor[self.pending] for tensor in inputs)
 
     def update(self, outputs: Tensor, shown: Callable[[Tensor], Tensor]) -> None:
         """Take in a chunk of samples of the pending rows, [samples, pending rows, width].

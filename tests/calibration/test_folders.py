@@ -69,6 +69,16 @@ def test_a_folder_without_labels_of_the_model_is_refused(
     assert words in told.stderr
 
 
+def test_an_image_that_is_none_is_told_with_its_file(
+    repository: Repository, images: np.ndarray, tmp_path: Path
+) -> None:
+    data = write_images(tmp_path / "heldout", {f"a/{row}.png": images[row] for row in (2, 10)})
+    write_texts(data, {"b/1.png": "no image"})
+    told = calibrate(repository, data)
+    assert told.exit_code == 1
+    assert "heldout: input image: row 2, b/1.png, cannot be read: it is no image of " in told.stderr
+
+
 def test_parts_of_a_table_are_refused(repository: Repository, images: np.ndarray, tmp_path: Path) -> None:
     data = write_texts(tmp_path / "heldout", {"1.csv": "f0,label\n1,a\n", "2.csv": "f0,label\n1,a\n"})
     assert "heldout has 2 files of rows; name one, or join them" in calibrate(repository, data).stderr

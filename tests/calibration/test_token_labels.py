@@ -13,6 +13,7 @@ from pyarrow import parquet
 from repositories import Repository
 from servers import Serve
 
+from service.calibration.observing import to_fit
 from service.calibration.token_labels import token_indices
 from service.cli import main
 from service.errors import CalibrationError
@@ -20,6 +21,7 @@ from service.predictor.execution import Execution
 from service.predictor.served_model import prepare
 from service.predictor.tokenized import TokenizedText
 from service.repository.folder import ModelFolder
+from service.uncertainty.tokens import objects
 
 TEXTS = 150
 WORDS = ("a", "good", "bad", "film", "films", "not", "very", ",")
@@ -116,3 +118,12 @@ def test_wrong_labels_are_told_by_their_row(given: Any, sentence: str) -> None:
     column[:] = [["O", "B"], given]
     with pytest.raises(CalibrationError, match=sentence):
         token_indices(column, ("O", "B"), [TEXT, TEXT], "file: labels")
+
+
+def test_a_temperature_is_fitted_to_the_first_texts_whatever_their_length() -> None:
+    """Rows run by their lengths; those that run first are not those that came first."""
+    truth = objects([np.zeros(tokens, int) for tokens in (3, 1, 3, 2, 3)])
+    assert to_fit(np.array([0, 1, 3, 4]), truth, 4) == {0, 1}
+    assert to_fit(np.array([4, 3, 1, 0]), truth, 4) == {4, 3}
+    assert to_fit(np.array([0, 1, 3, 4]), truth, 100) == {0, 1, 3, 4}
+    assert to_fit(np.arange(5), np.array([0, 1, 0, 1, 0]), 2) == {0, 1}

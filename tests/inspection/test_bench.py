@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import pytest
+import taggers
 import torch
 from click.testing import CliRunner, Result
 from networks import any_length, mlp
@@ -119,6 +120,16 @@ def test_rows_of_any_length_have_the_one_that_is_asked_for(
     )
     assert bench(repository, "--rows", "2", "--length", "11", "--samples", "5", *NEVER).exit_code == 0
     assert set(asked) == {(2, 11, 6, 5)}
+
+
+def test_texts_whose_tokens_are_labelled_have_the_length_that_is_asked_for(
+    repository: Repository, asked: list[tuple[int, ...]]
+) -> None:
+    """The usual loop, too, is not given which of their tokens have an answer."""
+    taggers.add(repository, "small")
+    told = bench(repository, "--rows", "2", "--length", "7", "--samples", "5", "--plan", "vmap", *NEVER)
+    assert told.exit_code == 0, (told.output, told.exception)
+    assert set(asked) == {(2, 7, 5)}
 
 
 def test_an_exact_model_draws_nothing(repository: Repository) -> None:

@@ -123,6 +123,12 @@ def test_requests_that_run_together_have_what_they_have_alone(tmp_path: Path) ->
     assert [len(tokens.mean) for tokens in together[1].measures.tokens] == [3, 2, 3]
 
 
+def test_which_tokens_of_made_up_rows_have_an_answer_lies_in_memory() -> None:
+    """As of rows that were read, wherever the made-up rows lie: numpy takes nothing from another device."""
+    *_, counted = TokenOutputs(logits=True, classes=3).as_read((torch.zeros(2, 3, device="meta"),))
+    assert counted.numpy().tolist() == [[True] * 3] * 2
+
+
 def test_numbers_that_are_infinite_are_told_by_their_text() -> None:
     outputs = TokenOutputs(logits=True, classes=3)
     counted = torch.tensor([[False, True, True]] * 4)

@@ -106,6 +106,16 @@ def test_lines_are_read_from_wherever_and_an_empty_one_is_a_row(tmp_path: Path) 
         assert [one for part in parts for one in part.columns["text"].tolist()] == lines[start:]
 
 
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_line_that_is_too_long_is_not_cut_in_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: bytes
+) -> None:
+    monkeypatch.setattr("service.data.texts._LARGEST_BYTES", 20)
+    (tmp_path / "rows.txt").write_bytes(mark + b"a" * 30 + b"\nb\n")
+    with pytest.raises(DataError, match="row 0 has more than the 20 bytes that a text may have"):
+        list(Files(tmp_path / "rows.txt").parts(0, 8))
+
+
 GREY = InputSpec("image", "float32", (SIDE, SIDE))
 COLOURS = InputSpec("image", "float32", (3, SIDE, SIDE))
 
