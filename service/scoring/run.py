@@ -103,6 +103,8 @@ def _check_output(asked: Asked) -> None:
         raise ScoringError(f"--output {asked.output} must end in {ENDING}")
     if not asked.output.parent.is_dir():
         raise ScoringError(f"there is no folder {asked.output.parent} to write {asked.output.name} to")
+    if asked.output.is_symlink():  # it would be put in the link's place, and not where that leads
+        raise ScoringError(f"{asked.output} is a link; move it away, or name what it leads to")
     # Ended between the output's last step and the folder's: the run below finds out.
     if asked.output.exists() and not Workspace(asked.output).path.exists():
         raise ScoringError(f"{asked.output} is there already; move it away, or write elsewhere")
