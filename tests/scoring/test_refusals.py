@@ -160,6 +160,18 @@ def test_what_is_of_no_run_stays_where_the_work_would_be(
         assert os.path.lexists(foreign)
 
 
+@pytest.mark.parametrize("place", ["out.parquet", "deep/out.parquet"])
+def test_an_output_among_the_rows_is_refused(small: Repository, tmp_path: Path, place: str) -> None:
+    """The next run would read it as more of them."""
+    rows = tmp_path / "rows"
+    (rows / "deep").mkdir(parents=True)
+    write_parquet(rows / "a.parquet", columns(inputs(9)))
+    told = score(small, rows, rows / place)
+    assert told.exit_code == 1
+    assert f"{rows / place} would lie in the input's folder, among its rows; write elsewhere" in told.stderr
+    assert not (rows / place).exists()
+
+
 @pytest.mark.parametrize("target", ["elsewhere.parquet", "there.parquet"])
 def test_an_output_that_is_a_link_stays_one(small: Repository, tmp_path: Path, target: str) -> None:
     source = write_parquet(tmp_path / "rows.parquet", columns(inputs(9)))
