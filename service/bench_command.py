@@ -44,9 +44,8 @@ class Rows(click.ParamType[tuple[int, ...]]):
 @click.option(
     "--length",
     type=click.IntRange(1),
-    default=64,
-    show_default=True,
-    help="Of a dimension of a row that may have any: tokens of a text, steps of a sequence.",
+    help="Of a dimension of a row that may have any: tokens of a text, steps of a sequence. Left out, 64, or "
+    "as many as a text may have.",
 )
 @click.option("--json", "json_", is_flag=True, help="Print it for programs, in seconds.")
 @with_settings(*_SETTINGS)
@@ -55,7 +54,7 @@ def bench(
     version: int | None,
     rows: tuple[int, ...],
     samples: int | None,
-    length: int,
+    length: int | None,
     json_: bool,
     **given: Any,
 ) -> None:

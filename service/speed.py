@@ -9,17 +9,20 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from service.errors import ModelError, NoDropout
+from service.errors import InvalidInput, ModelError, NoDropout
 from service.inspection import aligned, load, read
 from service.predictor.answers import EXACT, Exact
+from service.predictor.drawing import check_rounds
 from service.predictor.served_model import ServedModel
 from service.predictor.together import Draw
+from service.sampling.raised import model_error
 from service.sampling.signature import called_by_name
 from service.sampling.stochastic import Inputs
 from service.sampling.trees import dropping_tree
 from service.settings import Settings
 from service.uncertainty.sequential import Rounds
 
+USUAL_LENGTH = 64
 _REPEATS = 7
 _LONG_SECONDS = 20.0  # of all repeats: what takes longer is measured less often
 
@@ -75,14 +78,15 @@ class Wanted:
         version: its number; the highest if None.
         rows: of a request, each.
         samples: of a row; as many as a request gets that does not say, if None.
-        length: of a dimension of a row that may have any.
+        length: of a dimension of a row that may have any; the usual, or as many tokens as a text may have if
+            those are fewer, if None.
     """
 
     model: str
     version: int | None
     rows: Sequence[int]
     samples: int | None
-    length: int
+    length: int | None
 
 
 def measured(
@@ -96,14 +100,16 @@ def measured(
         watch: shows how far it is, given what comes and how many.
 
     Raises:
-        UnsureError: there is no such model or version, it cannot be served, or it has nothing to sample.
+        UnsureError: there is no such model or version, it cannot be served, it has nothing to sample, or it
+            takes no such rows or samples.
     """
     model = load(settings, wanted.model, wanted.version)
     if not model.engine.report.can_sample:
         raise NoDropout(f"model {wanted.model} has no dropout to sample: there is nothing to compare")
     samples = _samples(model, wanted.samples)
     compiles = settings.compile_after_seconds > 0
-    bench = _Bench(model, _training(settings, wanted), samples, wanted.length, compiles=compiles)
+    length = _length(model, wanted.length)
+    bench = _Bench(model, _training(settings, wanted), samples, length, compiles=compiles)
     timed = tuple(watch(map(bench.timed, wanted.rows), len(wanted.rows)))
     return Speed(*model.identity.key, samples, str(model.engine.device), torch.get_num_threads(), timed)
 
@@ -145,7 +151,21 @@ def _milliseconds(seconds: float | None) -> str:
 def _samples(model: ServedModel, asked: int | None) -> int | Exact:
     """Say how many samples; of a model that samples adaptively the most that a row takes."""
     given = model.default_samples if asked is None else asked
-    return given.maximum if isinstance(given, Rounds) else given
+    most = given.maximum if isinstance(given, Rounds) else given
+    if most != EXACT:
+        check_rounds(Rounds(most, most), model.manifest.sampling.max_samples)
+    return most
+
+
+def _length(model: ServedModel, asked: int | None) -> int:
+    """Say how long rows are; a text has no more tokens than a request's may have."""
+    tokenizer = model.manifest.tokenizer
+    if tokenizer is None:
+        return asked or USUAL_LENGTH
+    if asked is not None and asked > tokenizer.max_tokens:
+        most = f"{tokenizer.max_tokens} tokens at most"
+        raise InvalidInput(f"--length {asked}: a text of model {model.identity.model} has {most}")
+    return asked or min(USUAL_LENGTH, tokenizer.max_tokens)
 
 
 def _training(settings: Settings, wanted: Wanted) -> nn.Module:
@@ -176,7 +196,19 @@ class _Bench:
         self._length = length
 
     def timed(self, rows: int) -> Timed:
-        """Measure requests of so many rows."""
+        """Measure requests of so many rows.
+
+        Raises:
+            ModelError: the model raised, in training mode or as it is served, or there is too little memory.
+        """
+        try:
+            return self._timed(rows)
+        except Exception as cause:
+            told = model_error(cause)
+            detail = told.detail if isinstance(told, ModelError) else ""
+            raise ModelError(f"with {rows} rows {told}{f' ({detail})' if detail else ''}") from cause
+
+    def _timed(self, rows: int) -> Timed:
         model, samples = self._model, self._samples
         read = model.made_up(rows, self._length).inputs
         network = read[: len(model.manifest.input)]  # of tokens, which of them have an answer comes last

@@ -65,7 +65,7 @@ def _draw(question: UncertaintyQuestion, model: ServedModel, threshold: float) -
             f"include: model {question.model} labels tokens, whose raw samples are not kept; leave it out"
         )
     rounds = _rounds(samples)
-    _check_rounds(rounds, model.manifest.sampling.max_samples)
+    check_rounds(rounds, model.manifest.sampling.max_samples)
     return Draw(rounds, threshold, outputs=question.include_samples, quantiles=question.include_quantiles)
 
 
@@ -81,7 +81,7 @@ def _check_exact(question: UncertaintyQuestion, model: ServedModel) -> None:
         raise InvalidInput('include: samples "exact" draws none; ask for a number of samples')
 
 
-def _check_rounds(rounds: Rounds, max_samples: int) -> None:
+def check_rounds(rounds: Rounds, max_samples: int) -> None:
     """Refuse what cannot be sampled.
 
     Raises:

@@ -103,6 +103,10 @@ def _check_output(asked: Asked) -> None:
         raise ScoringError(f"--output {asked.output} must end in {ENDING}")
     if not asked.output.parent.is_dir():
         raise ScoringError(f"there is no folder {asked.output.parent} to write {asked.output.name} to")
+    if asked.output.is_symlink():  # it would be put in the link's place, and not where that leads
+        raise ScoringError(f"{asked.output} is a link; move it away, or name what it leads to")
+    if asked.input.is_dir() and asked.output.resolve().is_relative_to(asked.input.resolve()):
+        raise ScoringError(f"{asked.output} would lie in the input's folder, among its rows; write elsewhere")
     # Ended between the output's last step and the folder's: the run below finds out.
     if asked.output.exists() and not Workspace(asked.output).path.exists():
         raise ScoringError(f"{asked.output} is there already; move it away, or write elsewhere")

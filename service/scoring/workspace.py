@@ -1,6 +1,7 @@
 """A hidden folder beside the output: what an unfinished run has done, and what it was doing."""
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from service.data.parquet import of_size
 from service.errors import ScoringError
 
 _RECORD, _LOCK, _JOINED = "run.json", "lock", "joined.parquet"
+_OURS = re.compile(rf"({_RECORD}|part-[0-9]+-[0-9]+\.parquet)(\.tmp)?|{_LOCK}|{_JOINED}|\..+")  # .DS_Store
 _SHOWN = 20  # of a value that differs
 
 
@@ -44,8 +46,9 @@ class Workspace:
         """Keep other runs out.
 
         Raises:
-            ScoringError: one is at work, or the folder cannot be written to.
+            ScoringError: one is at work, the folder cannot be written to, or what lies there is no run's.
         """
+        self._check_ours()
         with self.written():
             self.path.mkdir(exist_ok=True)
             lock = (self.path / _LOCK).open("wb")
@@ -134,6 +137,15 @@ class Workspace:
                 "same command goes on where this one ends"
             ) from cause
 
+    def _check_ours(self) -> None:
+        """Refuse what no run has left: it is taken away when a run ends, and nobody else's may be."""
+        foreign = _foreign(self.path)
+        if foreign is not None:
+            raise ScoringError(
+                f"an unfinished run to {self._output} would be kept in the folder {self.path}, and {foreign} "
+                "is of no run; move it away, or write elsewhere"
+            )
+
     def _put(self, name: str, write: Callable[[Path], object]) -> None:
         """Write a file that is there whole or not at all, whenever the machine stops."""
         path = self.path / f"{name}.tmp"
@@ -141,6 +153,17 @@ class Workspace:
         _to_disk(path)
         path.replace(self.path / name)
         _to_disk(self.path)
+
+
+def _foreign(folder: Path) -> Path | None:
+    """Find what is no file of a run, or stands in the folder's own place."""
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        return folder
+    return next((path for path in sorted(folder.glob("*")) if not _is_of_a_run(path)), None)
+
+
+def _is_of_a_run(path: Path) -> bool:
+    return bool(_OURS.fullmatch(path.name)) and not path.is_symlink() and not path.is_dir()
 
 
 def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import taggers
+import texts
 import torch
 from click.testing import CliRunner, Result
 from networks import any_length, mlp
@@ -23,7 +24,7 @@ WANTED = speed.Wanted("small", None, (2,), 20, 64)
 
 
 def bench(repository: Repository, *arguments: str) -> Result:
-    options = ("--repository", str(repository.path), "--factories", "networks")
+    options = ("--repository", str(repository.path), "--factories", "networks,texts")
     return CliRunner().invoke(main, ["bench", "small", *arguments, *options])
 
 
@@ -154,6 +155,9 @@ def test_an_exact_model_draws_nothing(repository: Repository) -> None:
         ("mlp", ("--rows", "1,0"), 2, "1,0 is no list of numbers such as 1,8,32"),
         ("mlp", ("--rows", "few"), 2, "few is no list of numbers"),
         ("mlp", ("--samples", "1"), 2, "1 is not in the range x>=2"),
+        ("mlp", ("--samples", "1001"), 1, "samples must be from 2 to 1000, and is 1001"),
+        ("mlp", ("--rows", str(10**14), *NEVER), 1, f"with {10**14} rows the model ran out of memory"),
+        ("mlp", ("--rows", str(10**30), *NEVER), 1, f"with {10**30} rows the model raised "),
     ],
 )
 def test_what_is_wrong_is_said(
@@ -164,3 +168,30 @@ def test_what_is_wrong_is_said(
     assert told.exit_code == code
     assert sentence in told.output
     assert "Traceback" not in told.output
+
+
+def test_a_model_that_fails_in_the_usual_loop_alone_is_told(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any) -> torch.Tensor:
+        raise ZeroDivisionError("no training here")
+
+    monkeypatch.setattr(speed._Bench, "_usual_loop", fails)
+    repository.add()
+    told = bench(repository, "--rows", "3", *NEVER)
+    assert told.exit_code == 1
+    assert (
+        "with 3 rows the model raised ZeroDivisionError (ZeroDivisionError: no training here)" in told.output
+    )
+
+
+def test_texts_have_as_many_tokens_as_a_model_takes_at_most(
+    repository: Repository, asked: list[tuple[int, ...]]
+) -> None:
+    texts.add(repository, "small")
+    arguments = ("--rows", "1", "--samples", "5", *NEVER)
+    assert bench(repository, *arguments).exit_code == 0
+    assert set(asked) == {(1, texts.MAX_TOKENS, 5)}
+    told = bench(repository, *arguments, "--length", str(texts.MAX_TOKENS + 1))
+    assert told.exit_code == 1
+    assert "--length 13: a text of model small has 12 tokens at most" in told.output

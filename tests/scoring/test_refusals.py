@@ -135,6 +135,55 @@ def test_an_output_that_cannot_be_written_is_refused(small: Repository, tmp_path
     assert (tmp_path / "there.parquet").read_text() == "kept"
 
 
+def linked(path: Path) -> None:
+    path.symlink_to(path.parent / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("place", "put"),
+    [("", Path.touch), ("", linked)]
+    + [(name, Path.mkdir) for name in ("lock", "run.json", "run.json.tmp", "photos")]
+    + [("photo.png", Path.touch), ("part-0-9.parquet", linked)],
+)
+def test_what_is_of_no_run_stays_where_the_work_would_be(
+    small: Repository, tmp_path: Path, place: str, put: Callable[[Path], None]
+) -> None:
+    source = write_parquet(tmp_path / "rows.parquet", columns(inputs(9)))
+    workspace = Workspace(tmp_path / "out.parquet").path
+    foreign = workspace / place
+    foreign.parent.mkdir(exist_ok=True)
+    put(foreign)
+    for options in ((), ("--restart",)):
+        told = score(small, source, tmp_path / "out.parquet", *options)
+        assert told.exit_code == 1
+        assert f"{foreign} is of no run; move it away, or write elsewhere" in told.stderr
+        assert os.path.lexists(foreign)
+
+
+@pytest.mark.parametrize("place", ["out.parquet", "deep/out.parquet"])
+def test_an_output_among_the_rows_is_refused(small: Repository, tmp_path: Path, place: str) -> None:
+    """The next run would read it as more of them."""
+    rows = tmp_path / "rows"
+    (rows / "deep").mkdir(parents=True)
+    write_parquet(rows / "a.parquet", columns(inputs(9)))
+    told = score(small, rows, rows / place)
+    assert told.exit_code == 1
+    assert f"{rows / place} would lie in the input's folder, among its rows; write elsewhere" in told.stderr
+    assert not (rows / place).exists()
+
+
+@pytest.mark.parametrize("target", ["elsewhere.parquet", "there.parquet"])
+def test_an_output_that_is_a_link_stays_one(small: Repository, tmp_path: Path, target: str) -> None:
+    source = write_parquet(tmp_path / "rows.parquet", columns(inputs(9)))
+    (tmp_path / "there.parquet").write_text("kept")
+    output = tmp_path / "out.parquet"
+    output.symlink_to(target)
+    told = score(small, source, output)
+    assert told.exit_code == 1
+    assert f"{output} is a link; move it away, or name what it leads to" in told.stderr
+    assert output.is_symlink()
+
+
 @pytest.mark.parametrize(
     ("code", "words"), [(errno.ENOSPC, "No space left on device"), (errno.EACCES, "Permission denied")]
 )
