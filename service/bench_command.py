@@ -64,13 +64,14 @@ def bench(
     the usual loop of calls in training mode. Code is compiled first, which takes up to a minute for
     each number of rows; --compile-after-seconds 0 leaves it out.
     """
-    from service import speed  # torch takes seconds to import, and --help must not wait for it
+    # torch takes seconds to import, and --help must not wait for it
     from service.process import prepare_process, share_of_cores
+    from service.speed.measuring import Wanted, measured
+    from service.speed.telling import as_json, as_text
 
     settings = logged(Settings(**given))
     with told():
         prepare_process(settings.threads or share_of_cores(1))
-        found = speed.measured(
-            settings, speed.Wanted(model, version, rows, samples, length), watched("measuring")
-        )
-        click.echo(speed.as_json(found) if json_ else speed.as_text(found))
+        wanted = Wanted(model, version, rows, samples, length)
+        found = measured(settings, wanted, watched("measuring"))
+        click.echo(as_json(found) if json_ else as_text(found))

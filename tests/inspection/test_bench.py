@@ -12,15 +12,15 @@ from click.testing import CliRunner, Result
 from networks import any_length, mlp
 from repositories import Repository
 
-from service import speed
 from service.cli import main
 from service.errors import ModelError
 from service.predictor.served_model import ServedModel
 from service.sampling.engine import Engine
 from service.settings import Settings
+from service.speed import measuring
 
 NEVER = ("--compile-after-seconds", "0")
-WANTED = speed.Wanted("small", None, (2,), 20, 64)
+WANTED = measuring.Wanted("small", None, (2,), 20, 64)
 
 
 def bench(repository: Repository, *arguments: str) -> Result:
@@ -68,11 +68,11 @@ def test_the_usual_loop_is_that_of_the_network_in_training_mode(repository: Repo
     torch.manual_seed(5)
     network = mlp()
     repository.add(network=copy.deepcopy(network))
-    model = speed.load(settings(repository), "small", None)
-    training = speed._training(settings(repository), WANTED)
+    model = measuring.load(settings(repository), "small", None)
+    training = measuring._training(settings(repository), WANTED)
     rows = torch.randn(3, 6).repeat(2, 1)
     torch.manual_seed(7)
-    given = speed._Bench(model, training, 20, 64, compiles=False)._usual_loop((rows,), 20)
+    given = measuring._Bench(model, training, 20, 64, compiles=False)._usual_loop((rows,), 20)
     torch.manual_seed(7)
     with torch.no_grad():
         expected = torch.stack([network.train()(rows) for _ in range(20)])
@@ -176,7 +176,7 @@ def test_a_model_that_fails_in_the_usual_loop_alone_is_told(
     def fails(*_: Any) -> torch.Tensor:
         raise ZeroDivisionError("no training here")
 
-    monkeypatch.setattr(speed._Bench, "_usual_loop", fails)
+    monkeypatch.setattr(measuring._Bench, "_usual_loop", fails)
     repository.add()
     told = bench(repository, "--rows", "3", *NEVER)
     assert told.exit_code == 1

@@ -1,4 +1,4 @@
-"""What `unsure bench` measures: what a model's answers cost on this machine, beside the usual loop."""
+"""Answers of a model timed as the server computes them, beside the usual loop."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from service.errors import InvalidInput, ModelError, NoDropout
-from service.inspection import aligned, load, read
+from service.inspection import load, read
 from service.predictor.answers import EXACT, Exact
 from service.predictor.drawing import check_rounds
 from service.predictor.served_model import ServedModel
@@ -112,40 +112,6 @@ def measured(
     bench = _Bench(model, _training(settings, wanted), samples, length, compiles=compiles)
     timed = tuple(watch(map(bench.timed, wanted.rows), len(wanted.rows)))
     return Speed(*model.identity.key, samples, str(model.engine.device), torch.get_num_threads(), timed)
-
-
-def as_json(speed: Speed) -> str:
-    """Give it to programs."""
-    return msgspec.json.format(msgspec.json.encode(speed)).decode()
-
-
-def as_text(speed: Speed) -> str:
-    """Give it to people: a line for each number of rows."""
-    drawn = "no samples, in closed form" if speed.samples == EXACT else f"{speed.samples} samples a row"
-    threads = f"{speed.threads} thread{'s' if speed.threads > 1 else ''}"
-    table = aligned(_HEADS, [_cells(one) for one in speed.timed])
-    return (
-        f"{speed.model}, version {speed.version}: {drawn}, on {speed.device} with {threads}, milliseconds\n\n"
-        f"{table}\n\n{_NOTE}"
-    )
-
-
-_HEADS = ("rows", "prediction", "usual loop", "served", "times faster", "rows a second", "by")
-_NOTE = (
-    "usual loop: as many calls in training mode. served: samples, measures and flags as the server computes\n"
-    "them; HTTP and JSON come on top."
-)
-
-
-def _cells(one: Timed) -> tuple[str, ...]:
-    faster = "-" if one.usual_loop is None else f"{one.usual_loop / one.served:.1f}"
-    by = f"{one.plan}, compiled" if one.compiled else one.plan or "closed form"
-    times = (_milliseconds(one.prediction), _milliseconds(one.usual_loop), _milliseconds(one.served))
-    return str(one.rows), *times, faster, f"{one.rows / one.served:.0f}", by
-
-
-def _milliseconds(seconds: float | None) -> str:
-    return "-" if seconds is None else f"{seconds * 1e3:.2f}"
 
 
 def _samples(model: ServedModel, asked: int | None) -> int | Exact:
