@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import median
-from time import perf_counter
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +18,7 @@ from service.errors import ModelError
 from service.sampling.engine import Engine
 from service.sampling.executor import Usual
 from service.sampling.precision import has_bfloat16
+from service.sampling.timing import seconds
 
 SEED = 0
 
@@ -30,17 +30,10 @@ def in_turns(ways: Mapping[str, Way], repeats: int) -> dict[str, float]:
     times: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(repeats + 1):
         for name, way in ways.items():
-            start = perf_counter()
-            way()
-            _synchronize()
+            taken = seconds(way)
             if turn:
-                times[name].append(perf_counter() - start)
-    return {name: median(taken) for name, taken in times.items()}
-
-
-def _synchronize() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+                times[name].append(taken)
+    return {name: median(each) for name, each in times.items()}
 
 
 @torch.inference_mode()

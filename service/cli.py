@@ -10,13 +10,11 @@ from service.addition.options import addition_options
 from service.bench_command import bench
 from service.calibrate_command import calibrate
 from service.keys_command import keys
-from service.options import logged, told, with_settings
+from service.options import LOADING, logged, told, with_settings
 from service.review_command import reviews
 from service.score_command import score
 from service.settings import Settings
 
-_LOADING = ("repository", "factories", "device", "plan", "precision", "log_level")
-"""The settings of what loads a model."""
 _COMMANDS = "unsure.commands"  # the entry-point group by which other packages add commands
 
 
@@ -59,7 +57,7 @@ def serve(**given: Any) -> None:
 @click.argument("model")
 @click.option("--version", type=click.IntRange(1), help="Which version; the highest if left out.")
 @click.option("--json", "json_", is_flag=True, help="Print what GET /v1/models/MODEL/dropout answers.")
-@with_settings(*_LOADING)
+@with_settings(*LOADING)
 def inspect(model: str, version: int | None, json_: bool, **given: Any) -> None:
     """Report the dropout of a model, and how its samples run.
 
@@ -79,7 +77,7 @@ def inspect(model: str, version: int | None, json_: bool, **given: Any) -> None:
 )
 @click.argument("name")
 @addition_options
-@with_settings(*_LOADING)
+@with_settings(*LOADING)
 def add(name: str, **given: Any) -> None:
     """Add a version of a model to the repository.
 
@@ -92,7 +90,7 @@ def add(name: str, **given: Any) -> None:
     from service.addition.trial import tried
     from service.addition.wanted import wanted
 
-    settings = logged(Settings(**{setting: given.pop(setting) for setting in _LOADING}))
+    settings = logged(Settings(**{setting: given.pop(setting) for setting in LOADING}))
     sample = given.pop("sample")
     with (
         told(),

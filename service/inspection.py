@@ -151,7 +151,7 @@ def _plans(choice: PlanChoice) -> str:
     """Say what runs, and what each plan took."""
     names = sorted({name for name, _ in choice.seconds}, key=lambda name: choice.seconds.get((name, 1), 0.0))
     rows = [
-        (str(rows), *(_milliseconds(choice.seconds.get((name, rows))) for name in names))
+        (str(rows), *(milliseconds(choice.seconds.get((name, rows))) for name in names))
         for rows in choice.by_rows
     ]
     lines = []
@@ -168,7 +168,8 @@ def _plans(choice: PlanChoice) -> str:
     return "\n".join(lines)
 
 
-def _milliseconds(seconds: float | None) -> str:
+def milliseconds(seconds: float | None) -> str:
+    """Tell a time to people, in milliseconds; what was not measured is a dash."""
     return "-" if seconds is None else f"{seconds * 1e3:.2f}"
 
 

@@ -28,6 +28,10 @@ def _option(setting: Setting) -> Callable[[Callable[..., None]], Callable[..., N
     )
 
 
+LOADING = ("repository", "factories", "device", "plan", "precision", "log_level")
+"""The settings of what loads a model."""
+
+
 class Finite(click.FloatRange):
     """A number within bounds; NaN is within none, and would pass every comparison."""
 

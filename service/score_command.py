@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from service.options import Finite, logged, of_images, told, with_settings
+from service.options import LOADING, Finite, logged, of_images, told, with_settings
 from service.settings import Settings
 
 if TYPE_CHECKING:
     from service.scoring.asked import Asked
     from service.scoring.run import Engine
     from service.uncertainty.sequential import Rounds
-
-_LOADING = ("repository", "factories", "device", "plan", "precision", "log_level")
 
 
 class Samples(click.ParamType[Any]):
@@ -78,7 +76,7 @@ def _rounds(minimum: int, maximum: int) -> "Rounds":
     "else on all processors of this machine.",
 )
 @of_images
-@with_settings(*_LOADING)
+@with_settings(*LOADING)
 def score(engine: str, resize: bool, span: tuple[float, float] | None, **given: Any) -> None:
     """Score all rows of a file, as the server would.
 
@@ -93,7 +91,7 @@ def score(engine: str, resize: bool, span: tuple[float, float] | None, **given: 
     from service.scoring.told import told_of
 
     keep_freed_memory()
-    settings = logged(Settings(**{name: given.pop(name) for name in _LOADING}))
+    settings = logged(Settings(**{name: given.pop(name) for name in LOADING}))
     with told(), _stopped(given["output"]):
         asked = Asked(**given, images=Images(resize, span))
         text, where = told_of(scored(settings, asked, _watched, _engine(engine, settings, asked)))

@@ -65,7 +65,7 @@ class Part:
     def where(self) -> Path:
         """The file of the first row: that of all, unless rows are files of their own."""
         columns = self.columns.held.values()
-        return next((held[0] for held in columns if isinstance(held, list) and _are_files(held)), self.path)
+        return next((held[0] for held in columns if isinstance(held, list) and are_files(held)), self.path)
 
     def some(self, places: Sequence[int]) -> "Part":
         """Give rows of it that follow each other."""
@@ -73,8 +73,9 @@ class Part:
         return Part(self.columns.taken(places), self.first + first, self.path, self.offset + first)
 
 
-def _are_files(values: Sequence[Any]) -> bool:
-    return bool(values) and isinstance(values[0], Path)
+def are_files(values: Sequence[Any] | Array) -> bool:
+    """Tell whether the values of a column are files, which are read when rows are made of them."""
+    return len(values) > 0 and isinstance(values[0], Path)
 
 
 def as_array(column: Any) -> Array:

@@ -3,13 +3,12 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from service.data.columns import Array, Columns
+from service.data.columns import Array, Columns, are_files
 from service.data.images import AS_THEY_ARE, Images
 from service.data.texts import read_text
 from service.errors import DataError, InvalidInput
@@ -72,7 +71,7 @@ class InputColumns:
         if len(names) > 1:
             return _folded(np.stack([_numbers(name, columns[name]) for name in names], 1), spec)
         array = columns[names[0]]
-        if _of_files(array):
+        if are_files(array):
             return self.images.read(spec, array.tolist())
         if array.dtype == object and any(isinstance(value, (list, dict)) for value in array):
             return array
@@ -133,12 +132,8 @@ def _listed(names: Sequence[str]) -> str:
     return (", ".join(names[:_SHOWN]) or "none") + more
 
 
-def _of_files(array: Array) -> bool:
-    return array.dtype == object and len(array) > 0 and isinstance(array[0], Path)
-
-
 def _texts(column: Array) -> list[Any]:
-    if not _of_files(column):
+    if not are_files(column):
         return list(column.tolist())
     return [read_text(path, row) for row, path in enumerate(column)]
 

@@ -64,9 +64,9 @@ def read_text(path: Path, row: int) -> str:
     if len(content) > _LARGEST_BYTES:
         raise InvalidInput(f"row {row} has more than the {_LARGEST_BYTES} bytes that a text may have")
     try:
-        return content.removeprefix(_MARK).decode().removesuffix("\n").removesuffix("\r")
-    except UnicodeDecodeError as cause:
-        raise InvalidInput(f"row {row} is not UTF-8: {cause.reason} at byte {cause.start}") from cause
+        return _decoded(content.removeprefix(_MARK), row)
+    except ValueError as cause:
+        raise InvalidInput(str(cause)) from cause
 
 
 def _lines(file: IO[bytes]) -> Iterator[bytes]:
@@ -79,7 +79,12 @@ def _lines(file: IO[bytes]) -> Iterator[bytes]:
 def _line(line: bytes, row: int) -> str:
     if len(line) == _LARGEST_BYTES:
         raise ValueError(f"row {row} has more than the {_LARGEST_BYTES} bytes that a text may have")
+    return _decoded(line, row)
+
+
+def _decoded(text: bytes, row: int) -> str:
+    """Decode a text without the end of its last line; raises a ValueError where it is not UTF-8."""
     try:
-        return line.removesuffix(b"\n").removesuffix(b"\r").decode()
+        return text.removesuffix(b"\n").removesuffix(b"\r").decode()
     except UnicodeDecodeError as cause:
         raise ValueError(f"row {row} is not UTF-8: {cause.reason} at byte {cause.start}") from cause

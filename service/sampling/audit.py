@@ -62,7 +62,7 @@ def audit(model: StochasticModel, example: Example, selection: Selection, tokens
     effect = _effect(samples, tokens)
     if not all(effect):
         # Where little is dropped a few samples may drop nothing at all, and yet sampling does change it.
-        often = torch.stack([_sample(model, example(_AUDIT_ROWS), sites, t, often=True) for t in _FEW])
+        often = _samples(model, example(_AUDIT_ROWS), sites, often=True)
         effect = tuple(map(or_, effect, _effect(often, tokens)))
     idle = tuple(_idle(model.dropping, sites))
     around = surroundings(flow)
@@ -137,9 +137,9 @@ def _check_selection(found: Sequence[Site], selected: Sequence[Site], selection:
             )
 
 
-def _samples(model: StochasticModel, inputs: Inputs, sites: Sequence[Site]) -> Tensor:
+def _samples(model: StochasticModel, inputs: Inputs, sites: Sequence[Site], *, often: bool = False) -> Tensor:
     """Run a few samples by themselves, [samples, rows, width]."""
-    return torch.stack([_sample(model, inputs, sites, number) for number in _FEW])
+    return torch.stack([_sample(model, inputs, sites, number, often=often) for number in _FEW])
 
 
 def _effect(samples: Tensor, tokens: int) -> tuple[bool, ...]:

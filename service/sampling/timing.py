@@ -7,6 +7,15 @@ import torch
 from torch import Tensor
 
 
+def seconds(run: Callable[[], object]) -> float:
+    """Run something to its end, on whatever device; gives its seconds."""
+    start = perf_counter()
+    run()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return perf_counter() - start
+
+
 def timed(run: Callable[[], Tensor]) -> tuple[Tensor, float]:
     """Run something to its end; gives what it made, and its seconds."""
     start = perf_counter()

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from time import perf_counter
 
 import msgspec
 import torch
@@ -18,6 +17,7 @@ from service.predictor.together import Draw
 from service.sampling.raised import model_error
 from service.sampling.signature import called_by_name
 from service.sampling.stochastic import Inputs
+from service.sampling.timing import seconds
 from service.sampling.trees import dropping_tree
 from service.settings import Settings
 from service.uncertainty.sequential import Rounds
@@ -185,11 +185,9 @@ class _Bench:
         }
         if samples != EXACT:
             ways["usual_loop"] = lambda: self._usual_loop(network, samples)
-        seconds = _in_turns(ways)
+        taken = _in_turns(ways)
         plan = None if samples == EXACT else model.engine.plan(rows)
-        return Timed(
-            rows, plan, compiled, seconds["prediction"], seconds["served"], seconds.get("usual_loop")
-        )
+        return Timed(rows, plan, compiled, taken["prediction"], taken["served"], taken.get("usual_loop"))
 
     def _compiled(self, inputs: Inputs, samples: int) -> bool:
         try:
@@ -215,15 +213,7 @@ class _Bench:
 
 def _in_turns(ways: Mapping[str, Way]) -> dict[str, float]:
     """Time each way, in turns, so that a slow moment of the machine meets all; gives medians in seconds."""
-    first = {name: _seconds(way) for name, way in ways.items()}  # which warms up, and is not counted
+    first = {name: seconds(way) for name, way in ways.items()}  # which warms up, and is not counted
     repeats = max(1, min(_REPEATS, int(_LONG_SECONDS / sum(first.values()))))
-    taken = [{name: _seconds(way) for name, way in ways.items()} for _ in range(repeats)]
+    taken = [{name: seconds(way) for name, way in ways.items()} for _ in range(repeats)]
     return {name: median(turn[name] for turn in taken) for name in ways}
-
-
-def _seconds(way: Way) -> float:
-    start = perf_counter()
-    way()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return perf_counter() - start

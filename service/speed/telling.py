@@ -2,7 +2,7 @@
 
 import msgspec
 
-from service.inspection import aligned
+from service.inspection import aligned, milliseconds
 from service.predictor.answers import EXACT
 from service.speed.measuring import Speed, Timed
 
@@ -33,9 +33,5 @@ _NOTE = (
 def _cells(one: Timed) -> tuple[str, ...]:
     faster = "-" if one.usual_loop is None else f"{one.usual_loop / one.served:.1f}"
     by = f"{one.plan}, compiled" if one.compiled else one.plan or "closed form"
-    times = (_milliseconds(one.prediction), _milliseconds(one.usual_loop), _milliseconds(one.served))
+    times = (milliseconds(one.prediction), milliseconds(one.usual_loop), milliseconds(one.served))
     return str(one.rows), *times, faster, f"{one.rows / one.served:.0f}", by
-
-
-def _milliseconds(seconds: float | None) -> str:
-    return "-" if seconds is None else f"{seconds * 1e3:.2f}"
