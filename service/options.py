@@ -1,5 +1,6 @@
 """Settings as options of commands, and what every command does with an error."""
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -113,11 +114,15 @@ def of_images(command: Callable[..., None]) -> Callable[..., None]:
 
 @contextmanager
 def told() -> Iterator[None]:
-    """End with one sentence where an error is ours."""
+    """End with one sentence where an error is ours, or the system's about a file or folder that was named."""
     try:
         yield
     except UnsureError as cause:
         raise click.ClickException(str(cause)) from cause
+    except OSError as cause:
+        if cause.filename is None or cause.strerror is None:
+            raise
+        raise click.ClickException(f"{os.fsdecode(cause.filename)}: {cause.strerror}") from cause
 
 
 def watched(label: str) -> Callable[[Iterable[Any], int], Iterator[Any]]:

@@ -1,6 +1,7 @@
 """One exchange over HTTP: its body in, its answer out, its identifier throughout."""
 
 import re
+import zlib
 from collections.abc import Sequence
 from random import Random
 from typing import TypeVar
@@ -21,7 +22,13 @@ _IDENTIFIERS = Random()  # noqa: S311  # nothing is kept secret by it
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 VERSION = re.compile(r"0|[1-9][0-9]{0,17}")
-_LENGTH = re.compile(r"[0-9]{1,18}")
+_DIGITS = re.compile(r"[0-9]+")
+_WINDOWS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
+_IDENTITY = "identity"
+
+ENCODINGS = [*_WINDOWS, _IDENTITY]
+"""How a body may be compressed."""
+
 _SURROGATES = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
@@ -48,20 +55,46 @@ def is_request_id(text: str) -> bool:
 
 
 async def read_body(request: Request, limit_bytes: int) -> bytes:
-    """Receive a body, refusing one that is too large before it is all here.
+    """Receive a body, refusing one that is too large before it is all here, and inflate it.
+
+    Args:
+        request: whose body has not been read.
+        limit_bytes: of the body as sent, and again when inflated.
 
     Raises:
+        InvalidInput: it is not compressed as its Content-Encoding says.
         TooLarge: it is over the limit.
     """
-    declared = request.headers.get("content-length", "0")
+    declared = request.headers.get("content-length", "").strip()
     received = bytearray()
-    if _LENGTH.fullmatch(declared) and int(declared) > limit_bytes:
-        raise _too_large(limit_bytes)
+    # Leading zeros may be many, and Python refuses to read a number of thousands of digits.
+    if _DIGITS.fullmatch(declared):
+        digits = declared.lstrip("0") or "0"
+        if len(digits) > len(str(limit_bytes)) or int(digits) > limit_bytes:
+            raise _too_large(limit_bytes)
     async for chunk in request.stream():
         received += chunk
         if len(received) > limit_bytes:
             raise _too_large(limit_bytes)
-    return bytes(received)
+    encodings = request.headers.getlist("content-encoding") or [_IDENTITY]
+    return _inflated(bytes(received), ", ".join(encodings).strip().lower(), limit_bytes)
+
+
+def _inflated(body: bytes, encoding: str, limit_bytes: int) -> bytes:
+    if encoding == _IDENTITY:
+        return body
+    if encoding not in _WINDOWS:
+        raise InvalidInput(f"Content-Encoding must be gzip, deflate or identity, and is {encoding[:40]!r}")
+    inflater = zlib.decompressobj(_WINDOWS[encoding])
+    try:
+        inflated = inflater.decompress(body, limit_bytes + 1)
+    except zlib.error as cause:
+        raise InvalidInput(f"the body is not {encoding}") from cause
+    if len(inflated) > limit_bytes:
+        raise TooLarge(f"the inflated body is over {limit_bytes} bytes; send less in one request")
+    if not inflater.eof or inflater.unused_data:
+        raise InvalidInput(f"the body is not one whole {encoding} stream")
+    return inflated
 
 
 def decode(body: bytes, kind: type[Body]) -> Body:

@@ -1,7 +1,6 @@
 """Requests of the Open Inference Protocol: JSON, with or without tensors in binary behind it."""
 
 import re
-import zlib
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 
@@ -10,7 +9,7 @@ from starlette.requests import Request
 
 from service.api.exchange import decode, read_body
 from service.api.wire import AT_LEAST_TWO, SEEDS
-from service.errors import InvalidInput, TooLarge
+from service.errors import InvalidInput
 from service.predictor.given_tensors import GivenTensor
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
@@ -43,12 +42,6 @@ _LARGEST = 2**63 - 1
 _UNSUPPORTED = ("classification", "shared_memory_region")
 
 _LENGTH = re.compile(r"[0-9]{1,18}")
-_IDENTITY = "identity"
-_WINDOWS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
-
-
-ENCODINGS = [*_WINDOWS, _IDENTITY]
-"""How a body may be compressed."""
 
 
 class InferInput(Struct):
@@ -157,28 +150,10 @@ async def read_infer(request: Request, limit_bytes: int) -> InferRequest:
         InvalidInput: it is not a request of the protocol.
         TooLarge: it is over the limit.
     """
-    body = _inflated(await read_body(request, limit_bytes), request.headers, limit_bytes)
+    body = await read_body(request, limit_bytes)
     length = _header_length(request.headers, len(body))
     parsed = decode(body[:length], InferBody)
     return InferRequest(parsed, _tensors(parsed.inputs, body[length:]))
-
-
-def _inflated(body: bytes, headers: Mapping[str, str], limit_bytes: int) -> bytes:
-    encoding = headers.get("content-encoding", _IDENTITY).strip().lower()
-    if encoding == _IDENTITY:
-        return body
-    if encoding not in _WINDOWS:
-        raise InvalidInput(f"Content-Encoding must be gzip, deflate or identity, and is {encoding[:40]!r}")
-    inflater = zlib.decompressobj(_WINDOWS[encoding])
-    try:
-        inflated = inflater.decompress(body, limit_bytes + 1)
-    except zlib.error as cause:
-        raise InvalidInput(f"the body is not {encoding}") from cause
-    if len(inflated) > limit_bytes:
-        raise TooLarge(f"the inflated body is over {limit_bytes} bytes; send less in one request")
-    if not inflater.eof or inflater.unused_data:
-        raise InvalidInput(f"the body is not one whole {encoding} stream")
-    return inflated
 
 
 def _header_length(headers: Mapping[str, str], body_length: int) -> int:

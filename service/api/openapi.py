@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 
 from service import __version__
-from service.api.exchange import VERSION
+from service.api.exchange import ENCODINGS, VERSION
 from service.api.failures import FAILURES, ErrorBody, Failure
-from service.api.infer_body import ENCODINGS, HEADER_LENGTH
+from service.api.infer_body import HEADER_LENGTH
 from service.api.infer_reply import BINARY
 from service.api.operations import Operation
 from service.errors import Unauthorized
@@ -73,7 +73,9 @@ def _identifier(operation: Operation) -> str:
 
 def _parameters(operation: Operation) -> list[Json]:
     path = [_PATH_PARAMETERS[name] for name in re.findall(r"{(\w+)}", operation.path)]
-    return path + (list(_BINARY_PARAMETERS) if operation.binary else []) + _query(operation)
+    binary = [_HEADER_LENGTH] if operation.binary else []
+    body = [_CONTENT_ENCODING] if operation.body else []
+    return path + binary + body + _query(operation)
 
 
 def _query(operation: Operation) -> list[Json]:
@@ -104,13 +106,11 @@ _PATH_PARAMETERS["id"] = _parameter(
     "id", "path", "A review's identifier.", {"type": "string", "format": "uuid"}
 )
 
-_BINARY_PARAMETERS = (
-    _parameter(
-        HEADER_LENGTH, "header", "How many bytes of the body are JSON.", {"type": "integer", "minimum": 0}
-    ),
-    _parameter(
-        "Content-Encoding", "header", "How the body is compressed.", {"type": "string", "enum": ENCODINGS}
-    ),
+_HEADER_LENGTH = _parameter(
+    HEADER_LENGTH, "header", "How many bytes of the body are JSON.", {"type": "integer", "minimum": 0}
+)
+_CONTENT_ENCODING = _parameter(
+    "Content-Encoding", "header", "How the body is compressed.", {"type": "string", "enum": ENCODINGS}
 )
 
 

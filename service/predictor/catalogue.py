@@ -1,6 +1,7 @@
 """The models of the server: which there are, which answer."""
 
 import logging
+import os
 import threading
 from collections.abc import Collection
 from dataclasses import replace
@@ -205,7 +206,8 @@ class Catalogue:
 
     def _folder(self, name: str) -> ModelFolder:
         path = self._repository / name
-        if not (self._is_served(name) and path.is_dir()):
+        # Unlike Path.is_dir, false for a name that is too long for the file system.
+        if not (self._is_served(name) and os.path.isdir(path)):  # noqa: PTH112
             raise NotFound(f"the repository has no folder {name!r}")
         return ModelFolder(path)
 

@@ -12,6 +12,8 @@ from service.api.exchange import REQUEST_ID_HEADER, request_id
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
+_OF_SENT_BODY = (b"content-encoding", b"content-length")  # and not of the body that was read
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -58,10 +60,10 @@ def asked_by(request: Request, body: bytes) -> Asked:
 
     Args:
         request: whose body has been read.
-        body: that body.
+        body: that body, inflated.
     """
     name = REQUEST_ID_HEADER.lower().encode()
-    sent = [(header, value) for header, value in request.scope["headers"] if header != name]
+    sent = [one for one in request.scope["headers"] if one[0] not in (name, *_OF_SENT_BODY)]
     headers = (*sent, (name, request_id(request.scope).encode()))
     # Behind a prefix of Ray's, both sides know paths without it.
     path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))

@@ -168,6 +168,130 @@ def test_what_is_no_request_is_400_in_the_shape_of_every_error(start: Start, sen
         assert wire.closed
 
 
+def _with(line: bytes, *headers: bytes) -> bytes:
+    """Write a request whose body is good, under a first line and headers that may not be."""
+    return b"\r\n".join([line, *headers, b"", BODY])
+
+
+POST, HOST, LENGTH = f"POST {PREDICT} HTTP/1.1".encode(), b"Host: a", f"Content-Length: {len(BODY)}".encode()
+
+
+@pytest.mark.parametrize(
+    ("sent", "message"),
+    [
+        (_with(POST, LENGTH), "must have one Host header, and has none"),
+        (_with(POST, HOST, HOST, LENGTH), "must have one Host header, and has 2"),
+        (_with(POST, b"Host: a b", LENGTH), "the Host header must be a name or an address"),
+        (_with(POST, b"Host: a/v1", LENGTH), "the Host header must be a name or an address"),
+        (_with(POST, b"Host: user@a", LENGTH), "the Host header must be a name or an address"),
+        (_with(POST.replace(b"1.1", b"2.0"), HOST, LENGTH), "the request is in HTTP/2.0"),
+        (_with(POST.replace(b"1.1", b"0.9"), HOST, LENGTH), "the request is in HTTP/0.9"),
+        (b"GET /v1/models\r\n\r\n", "the request is in HTTP/0.9"),
+        (_with(POST, HOST, b"Transfer-Encoding: gzip, chunked"), "Transfer-Encoding must be chunked alone"),
+        (
+            _with(POST, HOST, b"Transfer-Encoding: chunked, chunked"),
+            "is not well-formed HTTP/1.1",
+        ),
+        (_with(POST.replace(b"1.1", b"1.0"), b"Transfer-Encoding: chunked"), "chunked alone, in HTTP/1.1"),
+        (_with(POST, HOST, b"Transfer-Encoding: identity"), "Transfer-Encoding must be chunked alone"),
+        (_with(POST, HOST, *[b"Transfer-Encoding: chunked"] * 2), "is not well-formed HTTP/1.1"),
+        (_with(POST, HOST, LENGTH, b"Transfer-Encoding: chunked"), "is not well-formed HTTP/1.1"),
+        (_with(POST, HOST, LENGTH, LENGTH), "is not well-formed HTTP/1.1"),
+    ],
+)
+def test_a_head_that_two_servers_may_read_in_two_ways_is_400(start: Start, sent: bytes, message: str) -> None:
+    """At once, and nothing that follows is read: it may be a request that a proxy has taken for a body."""
+    with start(PATIENT) as address, wired(address) as wire:
+        wire.send(sent + GOOD)
+        assert_failed(wire.answer(), 400, "invalid_input", message)
+        assert wire.closed
+
+
+@pytest.mark.parametrize(
+    "host", [b"", b"localhost", b"127.0.0.1:8000", b"[::1]:8000", b"under_score.svc:", b"EXAMPLE.org."]
+)
+def test_hosts_of_every_form_are_answered(start: Start, host: bytes) -> None:
+    with start(PATIENT) as address, wired(address) as wire:
+        wire.send(_with(POST, b"Host: " + host, LENGTH))
+        assert wire.answer().status_code == 200
+        wire.send(_with(POST.replace(b"1.1", b"1.0"), LENGTH))  # which needs none
+        assert wire.answer().status_code == 200
+
+
+@pytest.mark.parametrize("path", [PREDICT, "/v2/models/small/infer", "/v2/repository/index"])
+@pytest.mark.parametrize(
+    "length", ["9" * 18, "9" * 19, str(2**64 - 1), str(2**64), "9" * 1500, "0" * 1500 + "9" * 9]
+)
+def test_a_length_that_no_body_may_have_is_413_at_once(start: Start, path: str, length: str) -> None:
+    with start(PATIENT) as address, wired(address) as wire:
+        wire.send(head(path, **{"Content-Length": length}), b"{")
+        assert_failed(wire.answer(), 413, "too_large", "send less in one request")
+
+
+def test_a_length_may_begin_with_zeros(start: Start) -> None:
+    with start(PATIENT) as address, wired(address) as wire:
+        wire.send(head(PREDICT, **{"Content-Length": "0" * 1500 + str(len(BODY))}) + BODY)
+        assert wire.answer().status_code == 200
+
+
+BAD = b"POST / HTTP/7.7\r\n\r\n"
+BAD_CHUNK = head(PREDICT, **{"Transfer-Encoding": "chunked"}) + b"1\r\n{\r\nzz\r\n"
+
+
+@pytest.mark.parametrize(
+    "bad", [BAD, b"\x00\r\n", head(PREDICT, Host="a b"), b"GET a HTTP/1.1\r\n\r\n", BAD_CHUNK]
+)
+@pytest.mark.parametrize("before", [1, 2])
+def test_what_is_no_request_waits_for_the_answers_of_those_before(
+    start: Start, monkeypatch: pytest.MonkeyPatch, bad: bytes, before: int
+) -> None:
+    """Or its 400 would pass for the answer of the first, which is a good one."""
+    held = Held(monkeypatch)
+    with start(PATIENT) as address, wired(address) as wire:
+        wire.send(GOOD * before + bad + GOOD)
+        assert held.begun.wait(30)
+        held.open.set()
+        assert [wire.answer().status_code for _ in range(before)] == [200] * before
+        assert_failed(wire.answer(), 400, "invalid_input", "")
+        assert wire.closed
+
+
+def test_the_rest_of_a_body_that_was_answered_already_has_no_second_answer(start: Start) -> None:
+    """The next request's client would take it for its own."""
+    with start(PATIENT) as address, wired(address) as wire:
+        wire.send(BAD_CHUNK.replace(b"predict", b"nothing")[:-4])
+        assert wire.answer().status_code == 404
+        wire.send(b"zz\r\n")
+        assert wire.closed
+
+
+def test_requests_that_wait_on_one_connection_have_a_limit(start: Start) -> None:
+    with start(PATIENT) as address, wired(address) as wire:
+        wire.send(GOOD * 100)
+        answers = [wire.answer() for _ in range(66)]
+        assert [answer.status_code for answer in answers] == [200] * 65 + [400]
+        assert_failed(answers[-1], 400, "invalid_input", "64 requests of this connection wait")
+        assert wire.closed
+
+
+@pytest.mark.parametrize("sent", [GOOD * 2, GOOD * 3 + GOOD[:-5], GOOD + BAD])
+def test_who_leaves_with_requests_that_wait_leaves_no_fault_in_the_log(
+    start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, sent: bytes
+) -> None:
+    held = Held(monkeypatch)
+    with start(PATIENT) as address:
+        with wired(address) as leaving:
+            leaving.send(sent)
+            assert held.begun.wait(30)
+        _wait_for(address, 'unsure_requests_total{code="499"')
+        held.open.set()
+        with wired(address) as other:
+            other.send(GOOD)
+            assert other.answer().status_code == 200
+    assert [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
+    assert len(held.calls) == 2  # those that waited behind the one that ran were not run
+
+
 @pytest.mark.parametrize("path", [PREDICT, "/v2/models/small/infer", "/v2/repository/index"])
 def test_a_body_that_does_not_come_is_504_and_the_connection_closed(start: Start, path: str) -> None:
     with start(PATIENT, body_seconds=0.3) as address:

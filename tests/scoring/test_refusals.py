@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from click.testing import CliRunner
 from pyarrow import parquet
 from repositories import Repository
 from scored import SAMPLING, columns, inputs, score, scored, write_parquet
 
+from service.cli import main
 from service.data.files import Files
 from service.errors import DataError
 from service.scoring.workspace import Workspace
@@ -321,3 +323,22 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_bytes(b"a,b\n\xff\xfe,1\n")
     with pytest.raises(DataError, match=r"rows\.csv cannot be read"):
         Files(tmp_path / "rows.csv").whole()
+
+
+@pytest.mark.parametrize("option", ["--input", "--output", "--repository"])
+def test_a_name_that_is_too_long_for_the_system_is_told_in_a_sentence(
+    small: Repository, tmp_path: Path, option: str
+) -> None:
+    paths = {
+        "--input": tmp_path / "rows.csv",
+        "--output": tmp_path / "out.parquet",
+        "--repository": small.path,
+    }
+    csv(tmp_path / "rows.csv", inputs(2))
+    name = f"{'a' * 300}/x.parquet"
+    words = [str(word) for pair in (paths | {option: tmp_path / name}).items() for word in pair]
+    result = CliRunner().invoke(main, ["score", "small", *words])
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: ")
+    assert "File name too long" in result.output
+    assert "Traceback" not in result.output
