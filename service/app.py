@@ -89,6 +89,7 @@ def _catalogue(settings: Settings, place: Place, telemetry: Telemetry) -> Catalo
         settings.allowed_factories,
         execution(settings),
         telemetry,
+        load_seconds=settings.load_seconds,
         only=place.models,
         elsewhere=place.elsewhere,
     )

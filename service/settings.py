@@ -65,6 +65,12 @@ class Settings:
         float,
         Described("How long requests of a shape have run before code is compiled for it; 0 for never.", 0),
     ] = 10.0
+    load_seconds: Annotated[
+        float,
+        Described(
+            "How long a version of a model may take to load; then it is given up, and counts as failed.", 0.1
+        ),
+    ] = 300.0
     workers: Annotated[
         int,
         Described(

@@ -13,6 +13,7 @@ from service.addition.hidden import hidden_folder
 from service.addition.manifest_text import manifest_text
 from service.addition.wanted import Wanted, contradictions
 from service.errors import AdditionRefused, LoadError
+from service.files import open_file, read_file
 from service.predictor.execution import Execution
 from service.predictor.served_model import ServedModel, prepare
 from service.repository.folder import MANIFEST_FILE, ModelFolder
@@ -108,7 +109,7 @@ def _write_manifest(place: Path, staging: Path, wanted: Wanted) -> None:
         path.write_text(manifest_text(_complete(wanted)), "utf-8")
         path.chmod(_FILE)
         return
-    path.write_bytes((place / MANIFEST_FILE).read_bytes())
+    path.write_bytes(read_file(place / MANIFEST_FILE))
     wrong = contradictions(wanted.keys, ModelFolder(staging).manifest())
     if wrong:
         raise AdditionRefused(
@@ -139,7 +140,8 @@ def _complete(wanted: Wanted) -> dict[str, Any]:
 
 def _copy(source: Path, place: Path) -> None:
     try:
-        shutil.copyfile(source, place)
+        with open_file(source) as original, place.open("wb") as copy:
+            shutil.copyfileobj(original, copy)
         place.chmod(_FILE)
         with place.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 
 from service.errors import AdditionRefused
+from service.files import read_file
 from service.predictor.answers import EXACT, Array, ClassPrediction, Sampled, TokenPrediction
 from service.predictor.rows import Group, Rows
 from service.predictor.served_model import ServedModel
@@ -48,7 +49,7 @@ def _rows(model: ServedModel, sample: Path | None) -> Rows:
     if sample is None:
         return Rows((model.made_up(1),))
     try:
-        content = sample.read_bytes()
+        content = read_file(sample)
     except OSError as cause:
         raise AdditionRefused(f"{sample} cannot be read: {cause.strerror}") from cause
     return model.inputs.read(_inputs_of(content, model))

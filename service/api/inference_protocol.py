@@ -190,9 +190,7 @@ class ProtocolFace:
         return await self._observer.observe(request, self._infer)
 
     def _why_not_ready(self) -> str | None:
-        if self._catalogue.ready:
-            return self._predictor.trouble
-        return "the server is stopping" if self._catalogue.closed else "the models are still loading"
+        return self._catalogue.why_not_ready or self._predictor.trouble
 
     async def _infer(self, request: Request) -> Response:
         asked = await read_infer(request, self._max_body_bytes)

@@ -3,7 +3,10 @@
 import asyncio
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Annotated, Literal, Protocol, TypeVar
+from weakref import WeakValueDictionary
 
 from msgspec import Meta, Struct
 from starlette.requests import Request
@@ -19,6 +22,7 @@ from service.predictor.entry import Status
 Body = TypeVar("Body", bound=Struct)
 
 _MODEL = "/v2/repository/models/{model}"
+_SIDE_BY_SIDE = 16  # changes of models: more than ever go on, unless loads hang
 _ERRORS = (*MODEL_ERRORS, InvalidInput, TooLarge)
 
 # What some servers take a model from: this one has its folder.
@@ -79,7 +83,9 @@ class RepositoryFace:
         self._catalogue = catalogue
         self._changes = changes
         self._max_body_bytes = max_body_bytes
-        self._changing = asyncio.Lock()
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        # Of their own: a load may take minutes, and others need the threads of the loop.
+        self._threads = ThreadPoolExecutor(_SIDE_BY_SIDE, "changes")
 
     def operations(self) -> list[Operation]:
         """List what this face can be asked."""
@@ -139,9 +145,11 @@ class RepositoryFace:
         return reply(Changed())
 
     async def _in_turn(self, change: Callable[[str], None], name: str) -> None:
-        # One at a time, and those that wait take no thread: others need the threads too.
-        async with self._changing:
-            await asyncio.to_thread(change, name)
+        # One change of a model at a time, and those that wait take no thread: changes of others need them.
+        turn = self._turns.setdefault(name, asyncio.Lock())
+        async with turn:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._threads, copy_context().run, change, name)
 
     async def _body(self, request: Request, kind: type[Body]) -> Body:
         """Read a body; some clients send an empty one."""

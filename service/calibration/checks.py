@@ -7,6 +7,7 @@ import numpy as np
 
 from service.calibration.data import LabelledRows
 from service.errors import CalibrationError
+from service.files import read_file
 from service.predictor.served_model import ServedModel
 from service.repository.manifest import AdaptiveSpec
 
@@ -99,7 +100,7 @@ def trained_rows(fingerprints: Sequence[str], folder: Path) -> list[int]:
 def _trained_on(folder: Path) -> frozenset[str]:
     path = folder / TRAINING_ROWS
     try:
-        return frozenset(path.read_text("ascii").split())
+        return frozenset(read_file(path).decode("ascii").split())
     except FileNotFoundError:
         return frozenset()
     except (OSError, UnicodeDecodeError) as cause:

@@ -190,6 +190,8 @@ def _opened(path: Path) -> Source:
         raise DataError(f"{path} is an image; images are read from a folder of them: name that")
     if kind not in READERS:
         raise DataError(f"{path} is none of {_ENDINGS}")
+    if not path.is_file():  # to open a pipe is to wait for it, and a device may have no end
+        raise DataError(f"{path} is not a file")
     with _told(path):
         return READERS[kind](path)
 

@@ -3,8 +3,10 @@
 import logging
 import os
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 from service.errors import NotFound, Unavailable
@@ -18,18 +20,22 @@ from service.telemetry.metrics import Telemetry
 
 log = logging.getLogger("unsure")
 
+_QUIET_SECONDS = 10.0  # that a load waits for another to end: most are over by then
+
 
 class Catalogue:
     """Loads the models of a repository, one bad model never standing in the others' way.
 
-    What changes models (`load`, `reload`, `unload`) takes its time and is for threads of its own, one after
-    another; what only looks may be called at any time.
+    What changes models (`load`, `reload`, `unload`) takes its time and is for threads of its own: one after
+    another for one model, and side by side for several, where one takes long. What only looks may be called
+    at any time.
 
     Args:
         repository: its folder.
         allowed_factories: packages whose functions may build models.
         execution: how they are run.
         telemetry: counts loads.
+        load_seconds: how long a version may take to load.
         only: the models that are served here; None for all of the repository.
         elsewhere: models that other processes serve, to be named to whoever asks for one that is not there.
     """
@@ -41,17 +47,21 @@ class Catalogue:
         execution: Execution,
         telemetry: Telemetry,
         *,
+        load_seconds: float = inf,
         only: Collection[str] | None = None,
         elsewhere: Collection[str] = (),
     ) -> None:
         self._repository = repository
         self._only = only
         self._elsewhere = elsewhere
-        self._loader = Loader(allowed_factories, execution, telemetry)
+        self._loader = Loader(allowed_factories, execution, telemetry, load_seconds, lambda: self.closed)
         self._telemetry = telemetry
         self._entries: dict[str, Entry] = {}
-        self._changing = threading.Lock()
+        self._turns: dict[str, threading.Lock] = {}
+        self._quiet = threading.Lock()
+        self._listed = False
         self._complete = False
+        self._broken = False
         self.closed = False
 
     def entries(self) -> list[Entry]:
@@ -112,10 +122,22 @@ class Catalogue:
     @property
     def ready(self) -> bool:
         """Whether every model that can be loaded is, and the server is not about to stop."""
-        return self._complete and not self.closed
+        return self.why_not_ready is None
+
+    @property
+    def why_not_ready(self) -> str | None:
+        """What a client hears while the catalogue is not ready; None where it is."""
+        if self.closed:
+            return "the server is stopping"
+        if self._broken:
+            return "the models could not be loaded; the server's log says why"
+        return None if self._complete else "the models are still loading; try again in a moment"
 
     def load(self, without: Collection[str] = ()) -> None:
-        """Load every model; then the catalogue is ready.
+        """Load every model, or give it up; then the catalogue is ready.
+
+        They are loaded one after another, so that plans are measured in quiet; the next waits no longer than
+        some seconds for one that takes long, or for ever.
 
         Args:
             without: models that are out of service.
@@ -123,6 +145,14 @@ class Catalogue:
         Raises:
             ManifestError: the repository's folder cannot be read.
         """
+        try:
+            self._load_all(without)
+        except BaseException:
+            self._broken = True
+            raise
+        self._complete = True
+
+    def _load_all(self, without: Collection[str]) -> None:
         folders = self._folders(tell=True)
         self._entries = {
             folder.name: Entry(
@@ -132,10 +162,17 @@ class Catalogue:
         }
         if not folders and self._only is None:
             log.warning("the model repository %s is empty", self._repository)
+        self._listed = True
+        threads = []
         for folder in folders:
             if not self.closed and folder.name not in without:
-                self._load(folder)
-        self._complete = True
+                name = f"load model {folder.name}"
+                thread = threading.Thread(target=self._load, args=(folder,), name=name, daemon=True)
+                thread.start()
+                thread.join(_QUIET_SECONDS)
+                threads.append(thread)
+        for thread in threads:
+            thread.join()
         ready = sum(bool(entry.versions) for entry in self._entries.values())
         log.info("%d of %d models are ready", ready, len(self._entries))
 
@@ -148,13 +185,15 @@ class Catalogue:
             ModelError: the same, by a fault of the server.
             Unavailable: the server is starting or stopping.
         """
-        with self._changing:
-            self._check_ready()
-            folder = self._folder(name)
+        self._check_open(name)
+        folder = self._folder(name)
+        with self._turn(name):
+            self._check_open(name)
             before = self._entries.get(name, Entry(name))
             if not before.versions:
                 self._entries[name] = Entry(name, loading=True)
-            versions, failures = self._read(folder)
+            with self._in_quiet():
+                versions, failures = self._read(folder)
             if failures:
                 reasons = {version: one.reason for version, one in failures.items()}
                 self._publish(replace(before, failed=reasons, unloaded=False))
@@ -168,21 +207,29 @@ class Catalogue:
             NotFound: there is no such model.
             Unavailable: the server is starting or stopping.
         """
-        with self._changing:
-            self._check_ready()
+        self._check_open(name)
+        self.entry(name)
+        with self._turn(name):
+            self._check_open(name)
             self._publish(Entry(self.entry(name).name, unloaded=True))
             log.info("model %s is unloaded", name)
 
     def _load(self, folder: ModelFolder) -> None:
         """Load a model at the start: each version answers as soon as it can, whatever becomes of others."""
         entry = self._entries[folder.name]
-        for version, outcome in self._loader.load(folder):
-            if isinstance(outcome, Failed):
-                entry = replace(entry, failed={**entry.failed, version: outcome.reason})
-            else:
-                entry = replace(entry, versions={**entry.versions, int(version): outcome})
-            self._publish(entry)
-        self._publish(replace(entry, loading=False))
+        try:
+            with self._turn(folder.name), self._in_quiet():
+                for version, outcome in self._loader.load(folder):
+                    if isinstance(outcome, Failed):
+                        entry = replace(entry, failed={**entry.failed, version: outcome.reason})
+                    else:
+                        entry = replace(entry, versions={**entry.versions, int(version): outcome})
+                    self._publish(entry)
+        except BaseException as cause:  # noqa: BLE001  # logged; whatever ends it, clients hear that it ended
+            failed = self._loader.failed(folder, UNKNOWN, cause)
+            entry = replace(entry, failed={**entry.failed, UNKNOWN: failed.reason})
+        finally:
+            self._publish(replace(entry, loading=False))
 
     def _read(self, folder: ModelFolder) -> tuple[dict[int, ServedModel], dict[str, Failed]]:
         versions: dict[int, ServedModel] = {}
@@ -194,15 +241,29 @@ class Catalogue:
                 versions[int(version)] = outcome
         return versions, failures
 
+    def _turn(self, name: str) -> threading.Lock:
+        """Give the lock of a model, which one change of it has at a time."""
+        return self._turns.setdefault(name, threading.Lock())
+
+    @contextmanager
+    def _in_quiet(self) -> Iterator[None]:
+        """Let other loads end first, so that plans are measured in quiet; but for none that takes long."""
+        held = self._quiet.acquire(timeout=_QUIET_SECONDS)
+        try:
+            yield
+        finally:
+            if held:
+                self._quiet.release()
+
     def _publish(self, entry: Entry) -> None:
         self._entries[entry.name] = entry
         self._telemetry.versions(entry.name, entry.answers)
 
-    def _check_ready(self) -> None:
-        if self.closed:
-            raise Unavailable("the server is stopping")
-        if not self._complete:
-            raise Unavailable("the models are still loading; try again in a moment")
+    def _check_open(self, name: str) -> None:
+        """Refuse to change a model that is being loaded at the start; the others need not wait for it."""
+        is_over = self._listed and not (name in self._entries and self._entries[name].loading)
+        if self.why_not_ready and (self.closed or self._broken or not is_over):
+            raise Unavailable(self.why_not_ready)
 
     def _folder(self, name: str) -> ModelFolder:
         path = self._repository / name

@@ -1,11 +1,15 @@
 """From a model's folder to versions that answer, or to the reasons why not."""
 
+import ctypes
 import logging
 import re
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
+from time import monotonic, perf_counter
+from typing import TypeVar
 
 from service.errors import InvalidInput, LoadError, ModelError, RequestError
 from service.predictor.entry import UNKNOWN
@@ -16,6 +20,11 @@ from service.repository.manifest import Manifest
 from service.telemetry.metrics import Telemetry
 
 log = logging.getLogger("unsure")
+
+Result = TypeVar("Result")
+
+_LOOK_SECONDS = 0.5  # between looks whether the server stops
+_ENDING_SECONDS = 1.0  # of a thread that was told to end
 
 _PATH = re.compile(r"(?<![\w.:/-])/[^\s'\",:;()]+")
 
@@ -36,6 +45,10 @@ class Failed:
 Outcome = ServedModel | Failed
 
 
+class _Abandoned(SystemExit):
+    """Ends a thread whose load is waited for no more; a thread ends silently by it."""
+
+
 class Loader:
     """Loads the versions of a model; logs and counts each.
 
@@ -43,21 +56,32 @@ class Loader:
         allowed_factories: packages whose functions may build models.
         execution: how models are run.
         telemetry: counts loads.
+        limit_seconds: how long a version may take.
+        is_stopping: tells whether nobody waits for models any more.
     """
 
     def __init__(
-        self, allowed_factories: tuple[str, ...], execution: Execution, telemetry: Telemetry
+        self,
+        allowed_factories: tuple[str, ...],
+        execution: Execution,
+        telemetry: Telemetry,
+        limit_seconds: float,
+        is_stopping: Callable[[], bool],
     ) -> None:
         self._allowed_factories = allowed_factories
         self._execution = execution
         self._telemetry = telemetry
+        self._limit_seconds = limit_seconds
+        self._is_stopping = is_stopping
 
     def load(self, folder: ModelFolder) -> Iterator[tuple[str, Outcome]]:
         """Give each version and what became of it, the highest first; `UNKNOWN` where none was reached."""
         try:
-            manifest, numbers = folder.manifest(), folder.versions()
-        except (Exception, SystemExit) as cause:  # noqa: BLE001  # logged; one model must not stop the others
-            yield UNKNOWN, self._failed(folder, UNKNOWN, cause)
+            manifest, numbers = self._within_limit(
+                f"model {folder.name}", lambda: (folder.manifest(), folder.versions())
+            )
+        except BaseException as cause:  # noqa: BLE001  # logged; one model must not stop the others
+            yield UNKNOWN, self.failed(folder, UNKNOWN, cause)
             return
         for number in numbers:
             yield str(number), self._version(folder, manifest, number)
@@ -65,15 +89,51 @@ class Loader:
     def _version(self, folder: ModelFolder, manifest: Manifest, number: int) -> Outcome:
         start = perf_counter()
         try:
-            model = prepare(folder.read(manifest, number, self._allowed_factories), self._execution)
-        except (Exception, SystemExit) as cause:  # noqa: BLE001  # logged; one model must not stop the others
-            return self._failed(folder, str(number), cause)
+            model = self._within_limit(
+                f"version {number} of model {folder.name}",
+                lambda: prepare(folder.read(manifest, number, self._allowed_factories), self._execution),
+            )
+        except BaseException as cause:  # noqa: BLE001  # logged; one model must not stop the others
+            return self.failed(folder, str(number), cause)
         seconds = perf_counter() - start
         self._telemetry.loaded(folder.name, seconds)
         _tell(model, seconds)
         return model
 
-    def _failed(self, folder: ModelFolder, version: str, cause: BaseException) -> Failed:
+    def _within_limit(self, what: str, work: Callable[[], Result]) -> Result:
+        """Do work in a thread of its own, which is left behind where it takes too long; raises what it does.
+
+        Raises:
+            LoadError: it took longer than it may, or the server stops.
+        """
+        outcome: Future[Result] = Future()
+
+        def run() -> None:
+            try:
+                outcome.set_result(work())
+            except BaseException as cause:  # noqa: BLE001  # raised where the outcome is waited for
+                outcome.set_exception(cause)
+
+        thread = threading.Thread(target=run, name=f"load {what}", daemon=True)
+        thread.start()
+        end = monotonic() + self._limit_seconds
+        while not outcome.done() and monotonic() < end and not self._is_stopping():
+            wait([outcome], min(_LOOK_SECONDS, max(0.0, end - monotonic())))
+        if outcome.done():
+            try:
+                return outcome.result()
+            finally:
+                del outcome  # or it, its error and the frames of that hold each other, and the network
+        _end(thread, what)
+        if self._is_stopping():
+            raise LoadError(f"{what} was not loaded: the server is stopping")
+        raise LoadError(
+            f"{what} was given up after {self._limit_seconds:g} s; where it needs more, raise "
+            "UNSURE_LOAD_SECONDS"
+        )
+
+    def failed(self, folder: ModelFolder, version: str, cause: BaseException) -> Failed:
+        """Count a failure, log it, and put it into words for a client."""
         self._telemetry.load_failed(folder.name)
         what = f"model {folder.name}" if version == UNKNOWN else f"version {version} of model {folder.name}"
         if isinstance(cause, LoadError):
@@ -82,6 +142,20 @@ class Loader:
             return Failed(without_paths(text, folder.path.parent))
         log.error("%s cannot be loaded, by a fault of the server", what, exc_info=cause)
         return Failed(f"{what} cannot be loaded, by a fault of the server; its log says more", by_server=True)
+
+
+def _end(thread: threading.Thread, what: str) -> None:
+    """End a thread by an exception, which it sees as soon as it runs Python."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(thread.ident or 0), ctypes.py_object(_Abandoned)
+    )
+    thread.join(_ENDING_SECONDS)
+    if thread.is_alive():
+        log.error(
+            "the thread that loads %s cannot be ended while it waits for the system or computes: it goes on, "
+            "and what it loads is not used",
+            what,
+        )
 
 
 def refusal(name: str, failures: dict[str, Failed]) -> RequestError:

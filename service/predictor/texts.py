@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import torch
 
-from service.errors import InvalidInput
+from service.errors import InvalidInput, ModelError
 from service.predictor.given_tensors import GivenTensor
 from service.predictor.given_texts import given_texts
 from service.predictor.inputs import TORCH_DTYPES
@@ -92,7 +92,13 @@ class TextReader:
         """Encode some at a time: an encoding takes many times what its text does."""
         _check_characters(texts, self.max_tokens)
         for start in range(0, len(texts), _AT_ONCE):
-            yield from self._encode(texts[start : start + _AT_ONCE])
+            try:
+                encodings = self._encode(texts[start : start + _AT_ONCE])
+            except KeyboardInterrupt:
+                raise
+            except BaseException as cause:  # native code: where it panics, that is no Exception
+                raise ModelError("the model's tokenizer failed on a text", str(cause)) from cause
+            yield from encodings
 
     def _encode(self, texts: Sequence[str]) -> Sequence["Encoding"]:
         return self._tokenizer.encode_batch_fast(list(texts))

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from service.errors import CalibrationError
+from service.files import read_file
 
 CALIBRATION_FILE = "calibration.json"
 REPORT_FILE = "calibration.html"
@@ -184,7 +185,7 @@ def read_calibration(folder: Path) -> Calibration | None:
     if path.is_symlink():
         raise CalibrationError(f"{path} is a symbolic link; it must lie in the repository itself")
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Calibration)
+        return msgspec.json.decode(read_file(path), type=Calibration)
     except FileNotFoundError:
         return None
     except OSError as cause:

@@ -38,7 +38,9 @@ def _function(factory: str, allowed: Sequence[str]) -> Callable[..., object]:
         )
     try:
         function: object = getattr(import_module(module_name), function_name, None)
-    except (Exception, SystemExit) as cause:  # a script's exit must not be the server's
+    except KeyboardInterrupt:
+        raise
+    except BaseException as cause:  # a script's exit, or a panic of native code, must not be the server's
         way_out = (
             "; install its package here, or name its folder in PYTHONPATH"
             if _is_missing(module_name, cause)
@@ -65,7 +67,9 @@ def _is_inside(module: str, allowed: Sequence[str]) -> bool:
 def _called(function: Callable[..., object], source: FactorySource) -> object:
     try:
         return function(**source.arguments)
-    except (Exception, SystemExit) as cause:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as cause:
         raise FactoryError(
             f"source.factory {source.factory} with source.arguments {source.arguments} raised "
             f"{type(cause).__name__}: {cause}"

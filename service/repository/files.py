@@ -1,9 +1,16 @@
 """Files of a version, bound to what is recorded of them."""
 
 import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 
 from service.errors import LoadError
+from service.files import open_file, read_file
+
+_RECORD_BYTES = 4096
 
 
 def bound_digest(path: Path, error: type[LoadError]) -> str:
@@ -15,23 +22,44 @@ def bound_digest(path: Path, error: type[LoadError]) -> str:
         error: to raise.
 
     Raises:
-        LoadError: missing, a symbolic link, or altered.
+        LoadError: missing, a symbolic link, no file, larger than the memory, or altered.
     """
-    digest = _digest(path, error)
+    with _opened(path, error) as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     _check_recorded(path, digest, error)
     return digest
 
 
-def _digest(path: Path, error: type[LoadError]) -> str:
+def bound_content(path: Path, error: type[LoadError], most_bytes: int) -> tuple[bytes, str]:
+    """Read a file whole: gives its bytes, and their SHA-256 in hexadecimal; otherwise as `bound_digest`."""
+    with _opened(path, error) as file:
+        content = file.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise error(f"{path} has more than the {most_bytes} bytes that are read of it")
+    digest = hashlib.sha256(content).hexdigest()
+    _check_recorded(path, digest, error)
+    return content, digest
+
+
+@contextmanager
+def _opened(path: Path, error: type[LoadError]) -> Iterator[BufferedReader]:
     if path.is_symlink():
         raise error(f"{path} is a symbolic link; it must lie in the repository itself")
     if path.exists() and not path.is_file():
         raise error(f"{path} is not a file")
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        file = open_file(path)
     except OSError as cause:
         raise error(f"{path} cannot be read: {cause.strerror}") from cause
+    with file:
+        size = os.fstat(file.fileno()).st_size
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if size > memory:
+            raise error(f"{path} has {size:,} bytes, and this machine {memory:,} of memory")
+        try:
+            yield file
+        except OSError as cause:
+            raise error(f"{path} cannot be read: {cause.strerror}") from cause
 
 
 def _check_recorded(path: Path, digest: str, error: type[LoadError]) -> None:
@@ -42,7 +70,10 @@ def _check_recorded(path: Path, digest: str, error: type[LoadError]) -> None:
         raise error(f"{record} is a symbolic link; it must lie in the repository itself")
     if not record.is_file():
         raise error(f"{record} is not a file")
-    recorded = record.read_text("utf-8", errors="replace").split()[:1]
+    try:
+        recorded = read_file(record, _RECORD_BYTES).decode("utf-8", errors="replace").split()[:1]
+    except OSError as cause:
+        raise error(f"{record} cannot be read: {cause.strerror}") from cause
     if recorded != [digest]:
         raise error(
             f"{path} was altered: its SHA-256 is {digest}, and {record.name} says "

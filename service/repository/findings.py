@@ -7,6 +7,8 @@ from tempfile import NamedTemporaryFile
 import msgspec
 from msgspec import Struct
 
+from service.files import read_file
+
 log = logging.getLogger("unsure")
 
 FINDINGS_FILE = "plans.json"
@@ -34,7 +36,7 @@ class Findings(Struct, forbid_unknown_fields=True):
 def read_findings(folder: Path, circumstances: dict[str, str]) -> Findings | None:
     """Read what was found under the same circumstances; None where there is nothing that holds."""
     try:
-        findings = msgspec.json.decode((folder / FINDINGS_FILE).read_bytes(), type=Findings)
+        findings = msgspec.json.decode(read_file(folder / FINDINGS_FILE), type=Findings)
     except (OSError, msgspec.MsgspecError):
         return None
     return findings if findings.circumstances == circumstances and _sound(findings) else None

@@ -22,7 +22,7 @@ from service.repository.manifest import InputSpec, Manifest
 from service.repository.pixels import PREPROCESSOR_FILE, image_shape, read_preprocessor
 from service.repository.pretrained import CONFIG_FILE, TOKENS, PretrainedConfig, read_config, read_json
 from service.repository.text import TokenizerSpec
-from service.repository.weights import check_finite, check_names, looks_like
+from service.repository.weights import READ, check_finite, check_names, looks_like
 
 WEIGHTS_FILE = "model.safetensors"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
@@ -167,7 +167,7 @@ def check_weights_are_there(folder: Path) -> None:
 
 def _loaded(kind: type[Any], settings: Any, path: Path) -> nn.Module:
     try:
-        weights = load_file(path)
+        weights = load_file(path, backend=READ)
     except safetensors.SafetensorError as cause:
         raise WeightsError(f"{path} is not a safetensors file: {looks_like(path) or cause}") from cause
     try:

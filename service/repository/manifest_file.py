@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from service.errors import ManifestError
+from service.files import read_file
 from service.repository.complaints import in_words
 from service.repository.manifest import (
     AdaptiveSpec,
@@ -25,6 +26,7 @@ from service.repository.manifest import (
 )
 from service.repository.text import TokenizerSpec, TokensSpec, input_rules
 
+_MOST_BYTES = 2**20
 _LARGEST_SEED = 2**64 - 1
 
 
@@ -40,7 +42,7 @@ def read_manifest(path: Path) -> Manifest:
         raise ManifestError(f"{path} is not a file")
     values: dict[str, Any] = {}
     try:
-        values = tomllib.loads(path.read_text("utf-8"))
+        values = tomllib.loads(read_file(path, _MOST_BYTES).decode())
         manifest = msgspec.convert(values, Manifest)
     except OSError as cause:
         raise ManifestError(f"{path} cannot be read: {cause.strerror}") from cause

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from service.errors import PretrainedError
-from service.repository.files import bound_digest
+from service.files import MOST_BYTES
+from service.repository.files import bound_content
 from service.repository.manifest import Task
 
 CONFIG_FILE = "config.json"
@@ -106,9 +107,9 @@ def read_json(path: Path) -> tuple[dict[str, Any], str]:
     Raises:
         PretrainedError: it cannot be read, was altered, or is none.
     """
-    digest = bound_digest(path, PretrainedError)
+    content, digest = bound_content(path, PretrainedError, MOST_BYTES)
     try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any]), digest
+        return msgspec.json.decode(content, type=dict[str, Any]), digest
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as cause:
         raise PretrainedError(f"{path} is no JSON object: {cause}") from cause
 

@@ -9,7 +9,11 @@ from safetensors.torch import load_model
 from torch import nn
 
 from service.errors import WeightsError
+from service.files import open_file
 from service.repository.files import bound_digest
+
+READ = "pread"
+"""How safetensors reads: to touch a mapped file that was cut off meanwhile, as by cp, ends the process."""
 
 _SHOWN = 3
 _ARCHIVES = {
@@ -35,7 +39,7 @@ def load_weights(module: nn.Module, path: Path) -> str:
     """
     digest = bound_digest(path, WeightsError)
     try:
-        missing, unexpected = load_model(module, path, strict=False)
+        missing, unexpected = load_model(module, path, strict=False, backend=READ)
     except safetensors.SafetensorError as cause:
         raise WeightsError(f"{path} is not a safetensors file: {looks_like(path) or cause}") from cause
     except RuntimeError as cause:  # load_state_dict has no narrower error for a wrong shape
@@ -46,7 +50,7 @@ def load_weights(module: nn.Module, path: Path) -> str:
 
 
 def looks_like(path: Path) -> str | None:
-    with path.open("rb") as file:
+    with open_file(path) as file:
         start = file.read(2)
     for signature, name in _ARCHIVES.items():
         if start.startswith(signature):

@@ -347,8 +347,7 @@ def test_a_name_that_no_disk_takes_is_told(repository: Repository, add: Add, wei
 def test_weights_that_are_no_file_are_told(add: Add, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     told = add("small", *CLASSIFIER, "--weights", tmp_path / "pipe").output
-    assert "pipe cannot be copied: `" in told
-    assert "is a named pipe" in told
+    assert "pipe cannot be copied: it is not a file" in told
 
 
 @pytest.mark.parametrize("there", ["model.toml", "link"])

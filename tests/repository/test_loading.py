@@ -5,6 +5,7 @@ import hashlib
 import os
 import pickle
 from pathlib import Path
+from typing import Any
 
 import networks
 import pytest
@@ -13,8 +14,12 @@ from repositories import Repository
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from service.errors import FactoryError, ManifestError, WeightsError
+from service.calibration.checks import trained_rows
+from service.errors import CalibrationError, FactoryError, ManifestError, WeightsError
+from service.files import open_file, read_file
+from service.repository.calibration import read_calibration
 from service.repository.factory import build
+from service.repository.findings import read_findings
 from service.repository.folder import ModelFolder, model_folders
 from service.repository.manifest import FactorySource
 from service.repository.weights import load_weights
@@ -239,6 +244,48 @@ def test_what_is_no_file_is_refused_and_not_waited_for(repository: Repository, n
     os.mkfifo(path)
     with pytest.raises((WeightsError, ManifestError), match=f"{name} is not a file"):
         read(repository)
+
+
+@pytest.mark.parametrize("name", ["calibration.json", "plans.json", "training_rows.txt"])
+def test_what_is_read_beside_the_weights_is_not_waited_for_either(repository: Repository, name: str) -> None:
+    folder = repository.add()
+    os.mkfifo(folder / name)
+    assert read_findings(folder, {}) is None
+    if name != "plans.json":  # which only costs to measure again
+        with pytest.raises(CalibrationError, match=f"{name} cannot be read: .*it is not a file"):
+            read_calibration(folder) if name == "calibration.json" else trained_rows(["1"], folder)
+
+
+def test_a_device_is_not_read(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="it is not a file"):
+        open_file(Path("/dev/zero"))
+    (tmp_path / "four").write_bytes(b"1234")
+    with pytest.raises(OSError, match="more than the 3 bytes"):
+        read_file(tmp_path / "four", 3)
+
+
+def test_weights_larger_than_the_memory_are_not_read(repository: Repository) -> None:
+    with weights_of(repository).open("r+b") as file:
+        file.truncate(2**43)
+    refused(repository, "has 8,796,093,022,208 bytes, and this machine .* of memory")
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").is_file(), reason="the system does not tell what is mapped")
+def test_no_weights_stay_mapped_or_are_ever(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To touch a mapped file that was cut off ends the process."""
+    folder, mapped = repository.add(), []
+    usual = nn.Module.load_state_dict
+
+    def loading(*arguments: Any, **more: Any) -> Any:
+        mapped.append(Path("/proc/self/maps").read_text())
+        return usual(*arguments, **more)
+
+    monkeypatch.setattr(nn.Module, "load_state_dict", loading)
+    module = read(repository)
+    mapped.append(Path("/proc/self/maps").read_text())
+    assert module is not None
+    assert len(mapped) > 1
+    assert not any(str(folder) in one for one in mapped)
 
 
 def test_a_factory_that_gives_one_module_twice_gives_two_models(repository: Repository) -> None:

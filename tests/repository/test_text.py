@@ -1,7 +1,10 @@
 """A text model's tokenizer: read, bound to what is recorded of it, or refused with its file."""
 
+import base64
 import builtins
 import hashlib
+import json
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,8 @@ import pytest
 import texts
 from repositories import Repository
 
-from service.errors import TokenizerError
+from service.errors import ModelError, TokenizerError
+from service.predictor.texts import TextReader
 from service.repository.folder import ModelFolder, ReadModel
 
 
@@ -62,6 +66,50 @@ def test_a_damaged_tokenizer_is_refused(
     damage(texts.add(repository) / "tokenizer.json")
     with pytest.raises(TokenizerError, match=rf"films/1/tokenizer\.json {message}"):
         read(repository)
+
+
+CHARMAPS = {
+    "panics": struct.pack("<I", 8) + bytes(8),
+    "asks for 4 GiB": struct.pack("<I", 2**31) + bytes(100),
+}
+
+
+@pytest.mark.parametrize(
+    ("charmap", "message"),
+    [("panics", "index out of bounds"), ("asks for 4 GiB", r"memory allocation of \d+ bytes failed")],
+)
+def test_a_tokenizer_that_would_end_the_process_is_refused(
+    repository: Repository, charmap: str, message: str
+) -> None:
+    path = texts.add(repository) / "tokenizer.json"
+    encoded = base64.b64encode(CHARMAPS[charmap]).decode()
+    normalizer = {"type": "Precompiled", "precompiled_charsmap": encoded}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"normalizer": normalizer}))
+    with pytest.raises(TokenizerError, match=rf"films/1/tokenizer\.json .*{message}"):
+        read(repository)
+
+
+def test_a_tokenizer_that_takes_too_long_is_refused(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts.add(repository)
+    monkeypatch.setattr("service.repository.text._tried", set())
+    monkeypatch.setattr("service.repository.text._TRIAL_SECONDS", 0)
+    with pytest.raises(TokenizerError, match="the library tokenizers took more than 0 s"):
+        read(repository)
+
+
+def test_a_tokenizer_that_panics_on_one_text_fails_for_that_text_alone(repository: Repository) -> None:
+    """A pattern that can match in many ways ends in a panic where a text has it try them all."""
+    path = texts.add(repository) / "tokenizer.json"
+    split = {"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Isolated", "invert": False}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"pre_tokenizer": split}))
+    found = read(repository)
+    assert found.tokenizer is not None
+    reader = TextReader(12, found.manifest.input, found.tokenizer)
+    with pytest.raises(ModelError, match="the model's tokenizer failed on a text"):
+        reader.read(json.dumps(["a" * 200 + "!"]).encode())
+    assert len(reader.read(b'["good film"]')) == 1
 
 
 def test_without_the_library_the_way_out_is_told(
