@@ -150,7 +150,7 @@ class Heads:
         if not own:
             raise Forbidden(
                 f"a page of another site, {(origin or 'of no known origin')[:_SHOWN]}, must not ask for "
-                "this; use the page of this server, or a program. Behind a proxy, the operator names the site "
+                "this; use the page of this server, or a program. Behind a proxy, the operator names it "
                 "in UNSURE_ALLOWED_HOSTS"
             )
 

@@ -12,6 +12,7 @@ from service.calibration.observing import Observed, Watch, fit_temperature, obse
 from service.certification.temperature import HIGHEST, LOWEST
 from service.data.images import AS_THEY_ARE, Images
 from service.errors import CalibrationError
+from service.labels import Reading
 from service.predictor.served_model import ServedModel
 from service.repository.calibration import Calibration, Draws, Promise, write_calibration
 from service.repository.manifest import Manifest
@@ -31,6 +32,7 @@ class Wish:
         tolerance: in regression, how far off is wrong.
         samples: how many; those of a request that leaves them to the model if None.
         images: how files of images become rows.
+        reading: what labels are; None to find out.
     """
 
     model: str
@@ -40,6 +42,7 @@ class Wish:
     tolerance: float | None
     samples: int | None = None
     images: Images = AS_THEY_ARE
+    reading: Reading | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,9 @@ def calibrate(settings: Settings, wish: Wish, watch: Watch) -> Made:
     data = wish.data or folder / USUAL_FILE
     if not data.exists():
         raise CalibrationError(f"there is no {data}; name a file of labelled rows with --data")
-    labelled = read_labelled(data, model, wish.images)
+    usual = folder / USUAL_FILE
+    of_training = usual.exists() and data.samefile(usual)
+    labelled = read_labelled(data, model, wish.images, wish.reading, of_training=of_training)
     check_rows(labelled, data, folder, model.manifest.task)
     draws = draws_of(model.manifest, wish.samples)
     model.temperature = _temperature(model, labelled, draws) if wish.asked.temperature else 1.0
