@@ -50,8 +50,11 @@ from service.settings import Settings
 )
 @click.option(
     "--tolerance",
+    "tolerances",
     type=Finite(0, min_open=True),
-    help="For values: how far off is wrong, in their unit.",
+    multiple=True,
+    help="For values: how far off is wrong, in their unit. Of a model with several, once for each, in their "
+    "order; given once, it is that of all.",
 )
 @click.option(
     "--temperature",
@@ -81,7 +84,7 @@ def calibrate(
     target_error: float,
     confidence: float,
     contract: Any,
-    tolerance: float | None,
+    tolerances: tuple[float, ...],
     measure: str | None,
     temperature: bool,
     samples: int | None,
@@ -108,7 +111,7 @@ def calibrate(
     settings = logged(Settings(**given))
     asked = Asked(contract, target_error, confidence, measure, temperature=temperature)
     with told():
-        wish = Wish(model, version, data, asked, tolerance, samples, Images(resize, span), labels_are)
+        wish = Wish(model, version, data, asked, tolerances, samples, Images(resize, span), labels_are)
         made = (calibrate_from_reviews if from_reviews else calibrated)(settings, wish, watched("sampling"))
         report = write_report(made)
     click.echo(made_in_words(made))

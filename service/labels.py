@@ -112,26 +112,39 @@ class Labels:
             indices.append(meanings[kind][1])
         by_name = [index for index in named if index is not None]
         by_index = [index for index in indices if index is not None and index < len(self.names)]
-        if len(by_name) == len(values):
-            if len(by_index) == len(values) and not any(isinstance(one, str | bytes) for one in values):
-                self._refuse_differing(values, named, indices, place)
+        texts = [isinstance(value, str | bytes) for value in values]
+        if len(by_name) == len(values) and (any(texts) or len(by_index) < len(values)):
             return by_name
         if len(by_index) == len(values):
             self._refuse_differing(values, named, indices, place)
             return by_index
-        if None not in indices and not by_name:
-            wrong = next(at for at, index in enumerate(indices) if index is None or index >= len(self.names))
-            raise ValueError(
-                f"{place(wrong)} is {values[wrong]}, and class indices are 0 to {len(self.names) - 1}"
-            )
-        given = indices if reading == "indices" else named
-        wrong = next(at for at, index in enumerate(given) if index is None)
+        one_way = named
+        if reading is None and by_name:
+            # Numbers among names, of which none means both.
+            one_way = [
+                index if name is None and not text and index is not None and index < len(self.names) else name
+                for name, index, text in zip(named, indices, texts, strict=True)
+            ]
+            found = [index for index in one_way if index is not None]
+            if len(found) == len(values):
+                numbers = [None if text else index for index, text in zip(indices, texts, strict=True)]
+                self._refuse_differing(values, named, numbers, place)
+                return found
+        numbered = None not in indices and not by_name
+        if reading == "indices" or numbered:
+            one_way = [index if index is None or index < len(self.names) else None for index in indices]
+        wrong = next(number for number, index in enumerate(one_way) if index is None)
+        # Whole numbers of which one is a name are names.
+        numbered |= not any(name is not None and not text for name, text in zip(named, texts, strict=True))
+        raise ValueError(f"{place(wrong)} {self._unknown(values[wrong], indices[wrong], reading, numbered)}")
+
+    def _unknown(self, value: Any, index: int | None, reading: Reading | None, numbered: bool) -> str:
+        """Say why a value is none of the model's; `numbered` is whether whole numbers are class indices."""
+        if index is not None and (reading == "indices" or numbered) and index >= len(self.names):
+            return f"is {value}, and class indices are 0 to {len(self.names) - 1}"
         if reading == "indices":
-            raise ValueError(f"{place(wrong)} is {label_text(values[wrong])[:_SHOWN]!r}, and no class index")
-        raise ValueError(
-            f"{place(wrong)} is {label_text(values[wrong])[:_SHOWN]!r}; the model's are: "
-            f"{', '.join(self.names)}"
-        )
+            return f"is {label_text(value)[:_SHOWN]!r}, and no class index"
+        return f"is {label_text(value)[:_SHOWN]!r}; the model's are: {', '.join(self.names)}"
 
     def _refuse_differing(
         self,

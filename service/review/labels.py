@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from service.errors import InvalidInput
+from service.json_names import doubled_name
 from service.labels import label_text
 from service.review.items import Value
 from service.review.steps import Verdict
@@ -92,6 +93,9 @@ def _read(number: int, text: bytes, reviewer: str | None) -> Labelled:
         line = msgspec.json.decode(text, type=_Line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as cause:
         raise InvalidInput(str(cause)) from cause
+    twice = doubled_name(text)
+    if twice is not None:
+        raise InvalidInput(f"it has {twice[:40]!r} twice; give it once")
     whose = reviewer if line.reviewer is UNSET else line.reviewer
     if not whose:
         raise InvalidInput("it names no reviewer; name one there, or with --reviewer")

@@ -142,8 +142,10 @@ def _agreed(prediction: Mapping[str, Any], verdict: Verdict) -> bool:
     if verdict.label is not None:
         return bool(verdict.label == prediction["label"])
     said, tolerance = _listed(verdict.value), prediction.get("tolerance")
-    if tolerance is not None:
-        return all(abs(mean - one) <= tolerance for mean, one in zip(prediction["value"], said, strict=True))
+    tolerances = prediction.get("tolerances", None if tolerance is None else [tolerance] * len(said))
+    if tolerances is not None:
+        pairs = zip(prediction["value"], said, tolerances, strict=True)
+        return all(abs(mean - one) <= most for mean, one, most in pairs)
     interval = prediction["interval"]
     bounds = zip(interval["lower"], said, interval["upper"], strict=True)
     return all(lower <= one <= upper for lower, one, upper in bounds)

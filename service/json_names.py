@@ -1,0 +1,58 @@
+"""Names that stand twice in one object of JSON, of which a decoder takes the last without a word."""
+
+import msgspec
+from msgspec import Raw
+
+_DEEPEST = 4
+"""Objects and arrays within each other that are looked into; nothing is read that has names further in."""
+
+
+class _Name:
+    """A name that is no other's equal: a mapping of such keeps all."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+_OBJECT = msgspec.json.Decoder(dict[_Name, Raw], dec_hook=lambda _, text: _Name(text))
+_ARRAY = msgspec.json.Decoder(list[Raw])
+
+
+def doubled_name(text: bytes) -> str | None:
+    """Find a name that stands twice in one object.
+
+    Args:
+        text: JSON that has been decoded without an error.
+
+    Returns:
+        The first; None where there is none.
+    """
+    if text.count(b'"') < 4:  # no two names
+        return None
+    try:
+        return _doubled(text, _DEEPEST)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None  # what is not read yet, and will be told by its reader
+
+
+def _doubled(text: bytes, depth: int) -> str | None:
+    text = text.lstrip()
+    if text.startswith(b"{"):
+        named = _OBJECT.decode(text)
+        seen = set[str]()
+        for name in named:
+            if name.text in seen:
+                return name.text
+            seen.add(name.text)
+        parts = list(named.values())
+    elif text.startswith(b"["):
+        parts = _ARRAY.decode(text)
+    else:
+        return None
+    if depth > 1 and text.find(b"{", 1) > 0:
+        for part in map(bytes, parts):
+            if b"{" in part and (found := _doubled(part, depth - 1)) is not None:
+                return found
+    return None
