@@ -6,11 +6,13 @@ from starlette.applications import Starlette
 from service.access.ring import KeyRing
 from service.api.application import api
 from service.api.guard import Guard
+from service.api.heads import HostNames
 from service.api.receiving import BodyLimits
 from service.errors import KeysError, StartError
 from service.fleet.messages import Action
 from service.fleet.place import Alone, Apply, Place
 from service.lifespan import Lifespan, Upkeep
+from service.listener import only_this_machine
 from service.predictor.catalogue import Catalogue
 from service.predictor.execution import Execution
 from service.predictor.lanes import LaneRunner
@@ -58,6 +60,7 @@ def build(
     fellowship = place.linked(_applying(catalogue, owns_process=owns_process))
     queue = _review_queue(settings)
     reviewing = _reviewing(settings, queue, telemetry)
+    hosts = _host_names(settings)
     guard = Guard(key_ring(settings), telemetry, protect_all=settings.protect_all)
     predictor = Predictor(catalogue, scheduler, telemetry, settings.max_sample_values, reviewing)
     upkeep = Upkeep(queue, settings.review_days, catalogue, telemetry.reviews)
@@ -71,6 +74,7 @@ def build(
         body_limits(settings),
         lifespan.around,
         queue,
+        hosts=hosts,
         draws_audits=settings.review_audit_share > 0,
         logs_access=settings.access_log,
         tracing=tracing,
@@ -78,6 +82,7 @@ def build(
     application.state.close = catalogue.close
     application.state.changes = fellowship
     application.state.guard = guard
+    application.state.hosts = hosts
     application.state.scheduler = scheduler
     application.state.telemetry = telemetry
     return application
@@ -153,6 +158,22 @@ def key_ring(settings: Settings) -> KeyRing | None:
         return KeyRing(path)
     except KeysError as cause:
         raise StartError(str(cause)) from cause
+
+
+def _host_names(settings: Settings) -> HostNames:
+    """Say what names the server may be asked under.
+
+    Raises:
+        StartError: one is no name.
+    """
+    bare = settings.api_keys_file is None and only_this_machine(settings.host)
+    try:
+        return HostNames.read(settings.allowed_hosts or "", only_loopback=bare)
+    except ValueError as cause:
+        raise StartError(
+            f"--allowed-hosts has {str(cause)!r}: it takes names or addresses without a port, as "
+            "unsure.example.com or *.example.com, separated by commas; * for any"
+        ) from cause
 
 
 def _limits(settings: Settings) -> Limits:

@@ -50,8 +50,11 @@ from service.settings import Settings
 )
 @click.option(
     "--tolerance",
+    "tolerances",
     type=Finite(0, min_open=True),
-    help="For values: how far off is wrong, in their unit.",
+    multiple=True,
+    help="For values: how far off is wrong, in their unit. Of a model with several, once for each, in their "
+    "order; given once, it is that of all.",
 )
 @click.option(
     "--temperature",
@@ -65,6 +68,12 @@ from service.settings import Settings
     help="Of each row; left out, as many as a request gets that does not say. The promise is about requests "
     "that get as many.",
 )
+@click.option(
+    "--labels-are",
+    type=click.Choice(["names", "indices"]),
+    help="What labels are: of whole numbers that name one class and are the class index of another. Left "
+    "out, such are refused.",
+)
 @of_images
 @with_settings("repository", "factories", "device", "plan", "precision", "review_url", "log_level")
 def calibrate(
@@ -75,10 +84,11 @@ def calibrate(
     target_error: float,
     confidence: float,
     contract: Any,
-    tolerance: float | None,
+    tolerances: tuple[float, ...],
     measure: str | None,
     temperature: bool,
     samples: int | None,
+    labels_are: Any,
     resize: bool,
     span: tuple[float, float] | None,
     **given: Any,
@@ -101,7 +111,7 @@ def calibrate(
     settings = logged(Settings(**given))
     asked = Asked(contract, target_error, confidence, measure, temperature=temperature)
     with told():
-        wish = Wish(model, version, data, asked, tolerance, samples, Images(resize, span))
+        wish = Wish(model, version, data, asked, tolerances, samples, Images(resize, span), labels_are)
         made = (calibrate_from_reviews if from_reviews else calibrated)(settings, wish, watched("sampling"))
         report = write_report(made)
     click.echo(made_in_words(made))

@@ -10,7 +10,7 @@ from service.addition.options import addition_options
 from service.bench_command import bench
 from service.calibrate_command import calibrate
 from service.keys_command import keys
-from service.options import LOADING, logged, told, with_settings
+from service.options import LOADING, Once, logged, told, with_settings
 from service.review_command import reviews
 from service.score_command import score
 from service.settings import Settings
@@ -18,7 +18,7 @@ from service.settings import Settings
 _COMMANDS = "unsure.commands"  # the entry-point group by which other packages add commands
 
 
-class Commands(click.Group):
+class Commands(Once):
     """The commands here, and those that installed packages add; one is imported when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -4,7 +4,7 @@
     ├── RequestError               one request cannot be answered; `code` names the case on the wire
     │   ├── InvalidInput           the request itself is wrong
     │   ├── Unauthorized           no key, or none that the server takes
-    │   ├── Forbidden              the key may not do this
+    │   ├── Forbidden              the key may not do this, or a page of another site asks for it
     │   ├── NotFound               no such path, model, version or review
     │   ├── Conflict               the step is not allowed where the item stands
     │   ├── TooLarge               the request exceeds a limit on its size
@@ -58,7 +58,7 @@ class Unauthorized(RequestError):
 
 
 class Forbidden(RequestError):
-    """The key does not have the scope that this needs."""
+    """The key does not have the scope that this needs, or a page of another site or a foreign Host asks."""
 
     code = "forbidden"
 

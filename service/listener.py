@@ -56,6 +56,14 @@ def listening(host: str, port: int, *, guarded: bool, shared: bool = False) -> s
     return listener
 
 
+def only_this_machine(host: str) -> bool:
+    """Tell whether no other machine reaches what listens on a host; not where there is no such host."""
+    try:
+        return _resolved(host, 0).is_loopback
+    except StartError:
+        return False
+
+
 def _resolved(host: str, port: int) -> _Place:
     """Choose the one address that will be bound: a name may have several."""
     try:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from math import isfinite
@@ -110,6 +111,38 @@ def of_images(command: Callable[..., None]) -> Callable[..., None]:
         help="Of images: stretch them to the model's height and width. Left out, others are refused.",
     )
     return resize(pixels(command))
+
+
+class Once(click.Group):
+    """A group of commands of which no option is passed over: one that takes one value stands once.
+
+    Click takes the last of several without a word. A flag may be repeated: it says the same.
+    """
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that arguments are for, wherever it comes from, and look at its options."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None and not ctx.resilient_parsing:
+            _refuse_doubles(name or "", command, list(rest), ctx)
+        return name, command, rest
+
+
+def _refuse_doubles(name: str, command: click.Command, arguments: list[str], parent: click.Context) -> None:
+    context = command.context_class(command, info_name=name, parent=parent)
+    _, rest, order = command.make_parser(context).parse_args(list(arguments))
+    given = Counter(option for option in order if isinstance(option, click.Option))
+    for option, times in given.items():
+        if times > 1 and not (option.multiple or option.is_flag or option.count):
+            raise click.UsageError(
+                f"{option.opts[0]} is given {times} times, and one value would be passed over; give it once",
+                context,
+            )
+    if isinstance(command, click.Group) and rest:
+        inner, found, behind = command.resolve_command(context, rest)
+        if found is not None:
+            _refuse_doubles(inner or "", found, behind, context)
 
 
 @contextmanager

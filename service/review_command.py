@@ -109,7 +109,8 @@ def import_labels(file: BinaryIO, reviewer: str | None, repository: Path, review
     """Resolve the items of a file of labels, all or none.
 
     FILE has a JSON object a line, as {"id": "…", "label": "benign"}; in regression a "value" in place of the
-    label; "note" and "reviewer" may stand there too. Labels are checked against the models of the repository.
+    label; "note" and "reviewer" may stand there too. A label is a name, never a class index; 3 is "3", and
+    true is "true". Labels are checked against the models of the repository.
     """
     from service.review.labels import read_labels
 
@@ -141,11 +142,11 @@ def _status(given: str) -> Any:
     return None if given == "any" else given
 
 
-def _label_check(repository: Path) -> "Callable[[Item, Verdict], None]":
-    """Make a check of labels against model.toml, where the model is there to ask."""
+def _label_check(repository: Path) -> "Callable[[Item, Verdict], Verdict]":
+    """Make what reads labels as those of model.toml, where the model is there to ask."""
     from functools import cache
 
-    from service.errors import InvalidInput, ManifestError
+    from service.errors import ManifestError
     from service.repository.manifest_file import read_manifest
 
     @cache
@@ -155,9 +156,7 @@ def _label_check(repository: Path) -> "Callable[[Item, Verdict], None]":
         except ManifestError:
             return ()
 
-    def check(item: "Item", verdict: "Verdict") -> None:
-        labels = known(item.row.model) if item.row.task == "classification" else ()
-        if verdict.label is not None and labels and verdict.label not in labels:
-            raise InvalidInput(f"label must be one of {', '.join(labels)}, and is {verdict.label[:40]!r}")
+    def check(item: "Item", verdict: "Verdict") -> "Verdict":
+        return verdict.in_words_of(known(item.row.model) if item.row.task == "classification" else ())
 
     return check

@@ -48,6 +48,13 @@ class Settings:
     without_keys: Annotated[
         bool, Described("Listen where other machines reach the server, though nobody needs a key.")
     ] = False
+    allowed_hosts: Annotated[
+        str | None,
+        Described(
+            "Names that the server may be asked under, comma-separated: *.example.com for all below, * for "
+            "any. Left out, any; but without keys on a loopback address localhost and such addresses alone."
+        ),
+    ] = None
     device: Annotated[str, Described("Where models run: cpu, cuda, cuda:1; auto takes a GPU if it can.")] = (
         "auto"
     )

@@ -85,7 +85,12 @@ def target_values(column: pa.ChunkedArray) -> NDArray[Any]:
         return np.asarray(column.to_numpy())
     if kinds.is_floating(column.type) or kinds.is_decimal(column.type):
         return np.asarray(column.cast(pa.float64()).to_numpy())
-    return np.array([str(value) for value in column.to_pylist()])
+    listed = column.to_pylist()
+    if isinstance(listed[0], list | dict):
+        raise TrainingError(f"the targets are {column.type}; they must be text, whole numbers or numbers")
+    if isinstance(listed[0], bytes):
+        return np.array(listed)
+    return np.array([str(value) for value in listed])
 
 
 def _feature(table: pa.Table, name: str) -> NDArray[np.float32]:

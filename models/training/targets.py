@@ -50,10 +50,19 @@ def read_targets(values: NDArray[Any], task: Task | None) -> Targets:
     Raises:
         TrainingError: a network cannot learn these.
     """
+    if values.dtype.kind == "S":
+        values = _decoded(values)
     if values.dtype.kind not in _KINDS:
         raise TrainingError(f"the targets are {values.dtype}; they must be text, whole numbers or numbers")
     found = task or _guessed(values)
     return _classes(values) if found == "classification" else _values(values)
+
+
+def _decoded(values: NDArray[Any]) -> NDArray[Any]:
+    try:
+        return np.char.decode(values, "utf-8")
+    except UnicodeDecodeError as cause:
+        raise TrainingError(f"a target is bytes that are no text: {cause}; write texts") from cause
 
 
 def _guessed(values: NDArray[Any]) -> Task:
@@ -76,13 +85,19 @@ def _classes(values: NDArray[Any]) -> Targets:
         raise TrainingError(
             f"a target is {fraction}, and classes are text or whole numbers; say --task regression"
         )
-    whole = values if values.dtype.kind in _TEXT + _WHOLE else values.astype(np.int64)
-    kinds, classes, counts = np.unique(whole, return_inverse=True, return_counts=True)
-    labels = tuple(str(kind).lower() if kinds.dtype.kind == "b" else str(kind) for kind in kinds)
+    kinds, classes, counts = np.unique(values, return_inverse=True, return_counts=True)
+    labels = tuple(_label(kind) for kind in kinds.tolist())
     _refuse_empty(labels, classes)
     _refuse_constant(labels)
     _refuse_few(labels, counts)
     return Targets("classification", torch.from_numpy(classes.astype(np.int64)), labels)
+
+
+def _label(kind: Any) -> str:
+    """Write a class's name, which `service.labels` reads again from any of the types it was written of."""
+    if isinstance(kind, bool):
+        return "true" if kind else "false"
+    return str(int(kind) if isinstance(kind, float) else kind)
 
 
 def _values(values: NDArray[Any]) -> Targets:
@@ -114,8 +129,9 @@ def _refuse_constant(kinds: Any) -> None:
 
 
 def _refuse_empty(labels: tuple[str, ...], classes: NDArray[Any]) -> None:
-    if "" in labels:
-        row = np.argwhere(classes == labels.index(""))[0][0] + 1
+    blank = next((place for place, label in enumerate(labels) if not label.strip()), None)
+    if blank is not None:
+        row = np.argwhere(classes == blank)[0][0] + 1
         raise TrainingError(
             f"the target of row {row} is an empty text; write what it is, or leave the row out"
         )

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from service.errors import AdditionRefused
+from service.json_names import doubled_name
 from service.repository.folder import WEIGHTS_FILE
 from service.repository.huggingface import FILES, check_weights_are_there
 from service.repository.manifest import InputSpec, Manifest
@@ -85,9 +86,13 @@ def _keys(said: Mapping[str, Any]) -> dict[str, Any]:
 
 def _arguments(text: str) -> dict[str, Any]:
     try:
-        return msgspec.json.decode(text, type=dict[str, Any])
+        arguments = msgspec.json.decode(text, type=dict[str, Any])
     except (msgspec.MsgspecError, RecursionError) as cause:
         raise AdditionRefused(f"--arguments {text[:_SHOWN]}: it must be a JSON object: {cause}") from cause
+    twice = doubled_name(text.encode())
+    if twice is not None:
+        raise AdditionRefused(f"--arguments {text[:_SHOWN]}: {twice!r} stands twice; give it once")
+    return arguments
 
 
 def _labels(text: str) -> list[str]:

@@ -27,6 +27,7 @@ from service.api.failures import (
     failure_response,
 )
 from service.api.guard import Guard
+from service.api.heads import Heads, HostNames
 from service.api.inference_protocol import ProtocolFace
 from service.api.native import NativeFace
 from service.api.observed import Observer
@@ -57,6 +58,7 @@ def api(
     lifespan: Lifespan[Starlette],
     queue: ReviewQueue | None = None,
     *,
+    hosts: HostNames,
     draws_audits: bool = False,
     logs_access: bool = False,
     tracing: Tracing | None = None,
@@ -72,6 +74,7 @@ def api(
         bodies: what the bodies of requests may take.
         lifespan: surrounds serving.
         queue: of reviews; None where there is none.
+        hosts: names that it may be asked under.
         draws_audits: whether rows that are not flagged enter it by chance.
         logs_access: whether each request has a line in the log.
         tracing: traces requests; None where nobody does.
@@ -86,12 +89,14 @@ def api(
     operations += operational.operations()
     offered = [traced(guard.guarded(one), tracing) for one in operations]
     routes = [Route(one.path, one.handler, methods=[one.method]) for one in offered]
-    return enveloped([*routes, *Page().routes()], bodies, lifespan, logs_access=logs_access)
+    heads = Middleware(Heads, hosts, telemetry.rejected)
+    return enveloped([*routes, *Page().routes()], bodies, heads, lifespan, logs_access=logs_access)
 
 
 def enveloped(
     routes: Sequence[BaseRoute],
     bodies: BodyLimits,
+    heads: Middleware,
     lifespan: Lifespan[Starlette],
     *,
     logs_access: bool = False,
@@ -101,12 +106,17 @@ def enveloped(
     Args:
         routes: their handlers may raise our errors.
         bodies: what the bodies of requests may take.
+        heads: refuses by the heads of requests.
         lifespan: surrounds serving.
         logs_access: whether each request has a line in the log.
     """
     application = Starlette(
         routes=routes,
-        middleware=[Middleware(Envelope, logging_of(wanted=logs_access)), Middleware(Receiving, bodies)],
+        middleware=[
+            Middleware(Envelope, logging_of(wanted=logs_access)),
+            heads,
+            Middleware(Receiving, bodies),
+        ],
         exception_handlers={RequestError: _failure, HTTPException: _failure},
         lifespan=lifespan,
     )
@@ -174,7 +184,9 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            MutableHeaders(scope=message)[REQUEST_ID_HEADER] = self.request_id
+            headers = MutableHeaders(scope=message)
+            headers[REQUEST_ID_HEADER] = self.request_id
+            headers.setdefault("X-Content-Type-Options", "nosniff")
         await self._send(message)
 
 

@@ -14,7 +14,7 @@ class CalibrationView(Struct):
     how well each measure finds wrong rows, the best first. Of `rows`, `accepted` were not flagged, and
     `errors` of these wrong; `rows_of` is what they are a sample of: all rows, or those that an earlier
     threshold left unflagged. `curves` are what its pictures are drawn of; null where an earlier version of
-    unsure made it.
+    unsure made it. `tolerance` is null, and `tolerances` has one for each value, where it is not one for all.
     """
 
     measure: str
@@ -37,6 +37,7 @@ class CalibrationView(Struct):
     errors: int
     rows_of: Population
     curves: Curves | None
+    tolerances: list[float] | None
 
 
 def calibration_view(calibration: Calibration | None) -> CalibrationView | None:
@@ -65,4 +66,5 @@ def calibration_view(calibration: Calibration | None) -> CalibrationView | None:
         errors=found.errors,
         rows_of=calibration.rows_of,
         curves=calibration.curves,
+        tolerances=None if promise.tolerances is None else list(promise.tolerances),
     )

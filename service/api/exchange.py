@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from service.errors import InvalidInput, NotFound, TooLarge
+from service.json_names import doubled_name
 
 Body = TypeVar("Body")
 
@@ -101,14 +102,18 @@ def decode(body: bytes, kind: type[Body]) -> Body:
     """Read a JSON body.
 
     Raises:
-        InvalidInput: it is no JSON, or not of this kind.
+        InvalidInput: it is no JSON, or not of this kind, or an object of it has a name twice.
     """
     try:
-        return msgspec.json.decode(body, type=kind)
+        decoded = msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as cause:
         raise InvalidInput(f"the body: {_lowered(str(cause))}") from cause
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as cause:
         raise InvalidInput(_malformed(body, cause)) from cause
+    twice = doubled_name(body)
+    if twice is not None:
+        raise InvalidInput(f"the body has {twice[:40]!r} twice in one object; give it once")
+    return decoded
 
 
 def reply(content: msgspec.Struct | Sequence[msgspec.Struct]) -> Response:

@@ -12,7 +12,7 @@ from service.api.failures import FAILURES, ErrorBody, Failure
 from service.api.infer_body import HEADER_LENGTH
 from service.api.infer_reply import BINARY
 from service.api.operations import Operation
-from service.errors import Unauthorized
+from service.errors import Forbidden, Unauthorized
 from service.repository.manifest import MODEL_NAME
 
 Json = dict[str, Any]
@@ -131,7 +131,9 @@ def _binary(operation: Operation) -> Json:
 
 
 def _errors(operation: Operation) -> Json:
-    codes = {kind.code for kind in operation.errors}
+    # A page of another site may read, as far as a browser lets it, and ask for nothing else.
+    refused = () if operation.method == "GET" else (Forbidden,)
+    codes = {kind.code for kind in (*operation.errors, *refused)}
     own = [failure for failure in FAILURES if failure.code in codes]
     return {str(failure.status): _error(failure) for failure in own}
 

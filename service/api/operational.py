@@ -6,11 +6,12 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from service.api.docs_page import docs_page
+from service.api.docs_page import CONTENT_SECURITY_POLICY, docs_page
 from service.api.guard import Guard
 from service.api.openapi import document
 from service.api.operations import Operation
 from service.telemetry.metrics import Telemetry
+from service.web.page import HEADERS
 
 
 class OperationalFace:
@@ -50,7 +51,8 @@ class OperationalFace:
 
     async def docs(self, _request: Request) -> Response:
         """Answer GET /docs."""
-        return HTMLResponse(self._page)
+        policy = {"Content-Security-Policy": CONTENT_SECURITY_POLICY}
+        return HTMLResponse(self._page, headers=HEADERS | policy)
 
     async def openapi(self, _request: Request) -> Response:
         """Answer GET /openapi.json."""

@@ -16,6 +16,10 @@ Audit = (
     | UnsetType
 )
 Value = float | list[float]
+Label = Annotated[
+    Annotated[str, Meta(min_length=1, max_length=1000)] | bool | int | float,
+    Meta(description="A label's name; a number or a truth value stands for the name that says the same."),
+]
 Reviewer = Annotated[str, Meta(min_length=1, max_length=200, description="Who reviews: any name.")]
 
 MOST_ITEMS = 200
@@ -76,7 +80,7 @@ class ResolveBody(Struct, forbid_unknown_fields=True):
     """
 
     reviewer: Reviewer
-    label: Annotated[str, Meta(min_length=1, max_length=1000)] | UnsetType = UNSET
+    label: Label | UnsetType = UNSET
     value: Value | UnsetType = UNSET
     note: Annotated[str, Meta(max_length=10_000)] = ""
 

@@ -1,6 +1,6 @@
 """The review queue on the native face: /v1/reviews."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from msgspec import UNSET, Struct
@@ -26,6 +26,7 @@ from service.api.review_wire import (
 )
 from service.api.watched import watched_versions
 from service.errors import Conflict, Forbidden, InvalidInput, NotFound, TooLarge, Unavailable
+from service.labels import label_text
 from service.predictor.catalogue import Catalogue
 from service.review.items import Item
 from service.review.paging import Filter
@@ -163,8 +164,8 @@ class ReviewFace:
         reviewer, verdict = _text("reviewer", body.reviewer), _verdict(body)
 
         def resolved(store: Store, identifier: str) -> Item:
-            self._check_label(store.item(identifier), verdict.label)
-            item = store.resolve(identifier, reviewer, verdict)
+            known = self._labels(store.item(identifier))
+            item = store.resolve(identifier, reviewer, verdict.in_words_of(known))
             if item.resolution is not None:
                 self._telemetry.decided(agreed=item.resolution.agreed)
             return item
@@ -193,16 +194,14 @@ class ReviewFace:
             raise NotFound("this server keeps no review queue; UNSURE_REVIEW_URL names its database")
         return self._queue
 
-    def _check_label(self, item: Item, label: str | None) -> None:
-        """Refuse a label that is none of the model's, where the model is still here to ask."""
+    def _labels(self, item: Item) -> Sequence[str]:
+        """Give the labels that may be said of an item; none where the model is not here to ask."""
         if item.row.task != "classification":
-            return  # what is said of others is not of the model's labels
+            return ()  # what is said of others is not of the model's labels
         try:
-            known = self._catalogue.find(item.row.model, int(item.row.version)).identity.labels
+            return self._catalogue.find(item.row.model, int(item.row.version)).identity.labels
         except (NotFound, Unavailable):
-            return
-        if label is not None and known and label not in known:
-            raise InvalidInput(f"label must be one of {', '.join(known)}, and is {label[:40]!r}")
+            return ()
 
 
 def _step(
@@ -229,7 +228,7 @@ def _filter(asked: ListQuery | ExportQuery) -> Filter:
 
 def _verdict(body: ResolveBody) -> Verdict:
     return Verdict(
-        label=None if body.label is UNSET else _text("label", body.label),
+        label=None if body.label is UNSET else _text("label", label_text(body.label)),
         value=None if body.value is UNSET else body.value,
         note=_text("note", body.note),
     )

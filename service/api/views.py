@@ -105,7 +105,8 @@ def policy_view(policy: Policy) -> PolicyView:
 
 def _guarantee(promised: Guarantee) -> GuaranteeView:
     tolerance = UNSET if promised.tolerance is None else promised.tolerance
-    return GuaranteeView(promised.contract, promised.target_error, promised.confidence, tolerance)
+    each = UNSET if promised.tolerances is None else list(promised.tolerances)
+    return GuaranteeView(promised.contract, promised.target_error, promised.confidence, tolerance, each)
 
 
 def _class_rows(prediction: ClassPrediction, identity: Identity) -> list[ClassRow]:

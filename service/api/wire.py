@@ -116,6 +116,13 @@ class GuaranteeView(Struct):
         Annotated[float, Meta(description="In regression: a row is wrong where a value is farther off.")]
         | UnsetType
     ) = UNSET
+    tolerances: (
+        Annotated[
+            Numbers,
+            Meta(description="In place of `tolerance` where values have different ones: one for each."),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class PolicyView(Struct):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.calibration.data import LabelledRows, row_marks, text_mark
-from service.calibration.labels import values
+from service.calibration.labels import class_indices, values
 from service.errors import CalibrationError, InvalidInput
 from service.predictor.inputs import InputReader
 from service.predictor.rows import Rows
@@ -60,14 +60,11 @@ def _truth(items: Sequence[Item], resolutions: Sequence[Resolution], model: Serv
     if model.manifest.task == "regression":
         given = np.array([resolution.value for resolution in resolutions], np.float64)
         return values(given, model.shown_width, "the values of reviewers")
-    labels = model.manifest.output.labels
-    places = {label: place for place, label in enumerate(labels)}
-    for item, resolution in zip(items, resolutions, strict=True):
-        if resolution.label not in places:
-            raise CalibrationError(
-                f"review {item.id} is resolved as {resolution.label!r}; the model's are: {', '.join(labels)}"
-            )
-    return np.array([places[resolution.label or ""] for resolution in resolutions])
+    said = [resolution.label for resolution in resolutions]
+    # Reviewers name labels, and never their numbers.
+    return class_indices(
+        said, model.manifest.output.labels, "names", lambda row: f"the label of review {items[row].id}"
+    )
 
 
 def _digest(items: Sequence[Item], resolutions: Sequence[Resolution]) -> str:

@@ -47,7 +47,7 @@ def check_rows(labelled: LabelledRows, path: Path, folder: Path, task: str) -> N
 
 
 def check_model(
-    model: ServedModel, tolerance: float | None, samples: int | None, *, temperature: bool = False
+    model: ServedModel, tolerances: Sequence[float], samples: int | None, *, temperature: bool = False
 ) -> None:
     """Refuse a model that cannot be calibrated, or not like this; arguments as of `Wish`.
 
@@ -57,11 +57,17 @@ def check_model(
     name, manifest = model.identity.model, model.manifest
     if not model.engine.report.can_sample:
         raise CalibrationError(f"model {name} has no dropout to sample, and so no score to calibrate")
-    if manifest.task == "regression" and tolerance is None:
+    if manifest.task == "regression" and not tolerances:
         raise CalibrationError(
             f"model {name} predicts values: say with --tolerance how far off is wrong, in their unit"
         )
-    if manifest.classifies and tolerance is not None:
+    if manifest.task == "regression" and len(tolerances) not in (1, model.shown_width):
+        raise CalibrationError(
+            f"--tolerance is given {len(tolerances)} times, and model {name} gives {model.shown_width} "
+            f"value{'' if model.shown_width == 1 else 's'} a row: give it once for each, in their order, or "
+            "once for all"
+        )
+    if manifest.classifies and tolerances:
         raise CalibrationError(
             f"model {name} predicts classes, which are right or wrong: leave out --tolerance"
         )

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from numpy.typing import NDArray
 
-from service.calibration.labels import class_indices, values
+from service.calibration.labels import class_indices, single_labels, values
 from service.calibration.token_labels import token_indices
 from service.data.columns import Columns
 from service.data.file_rows import FILE, INPUTS, LABEL
@@ -18,6 +18,7 @@ from service.data.files import Files
 from service.data.images import AS_THEY_ARE, Images
 from service.data.inputs import Given, input_columns
 from service.errors import CalibrationError, DataError, InvalidInput
+from service.labels import Reading
 from service.predictor.inputs import InputReader
 from service.predictor.rows import Rows
 from service.predictor.served_model import ServedModel
@@ -52,8 +53,22 @@ class LabelledRows:
         return len(self.fingerprints) - len(set(self.fingerprints))
 
 
-def read_labelled(path: Path, model: ServedModel, images: Images = AS_THEY_ARE) -> LabelledRows:
+def read_labelled(
+    path: Path,
+    model: ServedModel,
+    images: Images = AS_THEY_ARE,
+    reading: Reading | None = None,
+    *,
+    of_training: bool = False,
+) -> LabelledRows:
     """Read a file of one of the kinds of `service.data.files`, or a folder of images or texts.
+
+    Args:
+        path: of the file or folder.
+        model: as it is served.
+        images: how files of images become rows.
+        reading: what labels are; None where nobody says.
+        of_training: whether `unsure train` wrote it, whose whole numbers are class indices.
 
     Raises:
         CalibrationError: it cannot be read, or its rows are not this model's.
@@ -74,16 +89,20 @@ def read_labelled(path: Path, model: ServedModel, images: Images = AS_THEY_ARE) 
     if len(target) != len(rows):
         raise CalibrationError(f"{path} has {len(rows)} rows and {len(target)} {name}")
     named = f"{path}: {name}"
-    truth = _truth(target, model, rows, named)
+    if of_training and target.dtype.kind in "iu":
+        reading = reading or "indices"
+    truth = _truth(columns.held[name], target, model, rows, named, reading)
     return LabelledRows(rows, truth, _marks(given, rows, model.inputs), digest)
 
 
-def _truth(target: NDArray[Any], model: ServedModel, rows: Rows, named: str) -> NDArray[Any]:
+def _truth(
+    held: Any, target: NDArray[Any], model: ServedModel, rows: Rows, named: str, reading: Reading | None
+) -> NDArray[Any]:
     labels = model.manifest.output.labels
     if model.manifest.per_token:
-        return token_indices(target, labels, rows.texts, named)
+        return token_indices(target, labels, rows.texts, named, reading)
     if model.manifest.classifies:
-        return class_indices(target, labels, named)
+        return class_indices(single_labels(held, named), labels, reading, lambda row: f"{named} of row {row}")
     return values(target, model.shown_width, named)
 
 

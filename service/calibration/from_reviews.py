@@ -1,5 +1,6 @@
 """A calibration from what reviewers say of audit rows: no looser than the threshold that serves."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import msgspec
@@ -36,7 +37,7 @@ def calibrate_from_reviews(settings: Settings, wish: Wish, watch: Watch) -> Made
         UnsureError: it cannot be done, or nothing can be certified; nothing is written then.
     """
     model = inspection.load(settings, wish.model, wish.version)
-    check_model(model, wish.tolerance, wish.samples)
+    check_model(model, wish.tolerances, wish.samples)
     if model.manifest.per_token:
         raise CalibrationError(
             f"model {wish.model} labels tokens, and reviewers say only whether all of a text are right: "
@@ -50,7 +51,7 @@ def calibrate_from_reviews(settings: Settings, wish: Wish, watch: Watch) -> Made
     marks = labelled_rows(audits.items, model).fingerprints
     audits = audits.without(trained_rows(marks, folder), "audit rows that were trained on")
     _check_enough(audits)
-    audits, labelled, observed = _observed(model, audits, draws, policy, wish.tolerance, watch)
+    audits, labelled, observed = _observed(model, audits, draws, policy, wish.tolerances, watch)
     outcome = calibrated(observed, asked, policy.measure)
     certified = _certified(outcome.found, asked)
     outcome = replace(outcome, found=_kept(outcome.found, certified, policy.threshold))
@@ -118,12 +119,12 @@ def _observed(
     audits: Audits,
     draws: Draws,
     policy: Policy,
-    tolerance: float | None,
+    tolerances: Sequence[float],
     watch: Watch,
 ) -> tuple[Audits, LabelledRows, Observed]:
     """Sample rows as the server does, of those that entered since scores are what they are today."""
     labelled = labelled_rows(audits.items, model)
-    observed = observe(model, labelled, draws, tolerance, watch)
+    observed = observe(model, labelled, draws, tolerances, watch)
     stored = [item.row.score for item in audits.items]
     same = np.isclose(observed.scores[policy.measure], stored, rtol=_RELATIVE, atol=_ABSOLUTE)
     if same.all():
@@ -136,7 +137,7 @@ def _observed(
             f"review {audits.items[older - 1].id} the last: the weights or the setting have changed since; "
             f"{len(later.items)} rows are newer, where {FEWEST_ROWS} are the least; let more be reviewed"
         )
-    return _observed(model, later, draws, policy, tolerance, watch)
+    return _observed(model, later, draws, policy, tolerances, watch)
 
 
 def _certified(found: Found, asked: Asked) -> float:

@@ -1,6 +1,6 @@
 """Labelled rows through the samples that the server would take."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +47,7 @@ class Observed:
 
 
 def observe(
-    model: ServedModel, labelled: LabelledRows, draws: Draws, tolerance: float | None, watch: Watch
+    model: ServedModel, labelled: LabelledRows, draws: Draws, tolerances: Sequence[float], watch: Watch
 ) -> Observed:
     """Sample rows as the server does.
 
@@ -55,7 +55,7 @@ def observe(
         model: as it is served.
         labelled: rows.
         draws: which samples.
-        tolerance: in regression a row is wrong where a value is farther off.
+        tolerances: in regression a row is wrong where a value is farther off; one for each, or for all.
         watch: is given the parts and how many there are, and passes them on.
     """
     parts = list(_parts(labelled.rows))
@@ -69,7 +69,7 @@ def observe(
     return Observed(
         measures=measures,
         scores={name: score(measures, name) for name in names},
-        wrong=_wrong(measures, labelled.truth, tolerance),
+        wrong=_wrong(measures, labelled.truth, tolerances),
         truth=labelled.truth,
         plain=_unsure(labelled.rows.in_order(plain)),
     )
@@ -128,13 +128,13 @@ def _sampled(model: ServedModel, part: Group, draws: Draws) -> Sampled:
     return model.drawn(part.inputs, draw, draws.seed)
 
 
-def _wrong(measures: Measures, truth: NDArray[Any], tolerance: float | None) -> Array:
+def _wrong(measures: Measures, truth: NDArray[Any], tolerances: Sequence[float]) -> Array:
     if isinstance(measures, TokenMeasures):
         pairs = zip(measures.tokens, truth, strict=True)
         return np.array([float((tokens.class_index != labels).any()) for tokens, labels in pairs])
     if isinstance(measures, ClassificationMeasures):
         return np.asarray(measures.class_index != truth, float)
-    return np.asarray((np.abs(measures.mean - truth) > tolerance).any(-1), float)
+    return np.asarray((np.abs(measures.mean - truth) > np.array(tolerances)).any(-1), float)
 
 
 def _unsure(prediction: Any) -> Array | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from service.calibration.pictures import Picture, pictures
 from service.calibration.run import Made
-from service.calibration.words import percent, promise_in_words, untold
+from service.calibration.words import percent, promise_in_words, untold, wrong_in_words
 from service.repository.calibration import REPORT_FILE, ScoreFigures, write_whole
 
 _STYLE = """
@@ -92,7 +92,7 @@ def _scores(made: Made) -> str:
         for one in outcome.figures
     )
     head = "<tr><th>score</th><th>AUGRC</th><th>AURC</th><th>AUROC</th><th>AUGRC, all</th></tr>"
-    regression = made.calibration.promise.tolerance is not None
+    regression = made.calibration.promise.of_values
     comparing = (
         "The last column only compares."
         if regression
@@ -124,8 +124,8 @@ def _listed(made: Made) -> Iterable[tuple[str, str]]:
     calibration = made.calibration
     found, promise, draws = calibration.found, calibration.promise, calibration.draws
     yield "contract", promise.contract
-    if promise.tolerance is not None:
-        yield "wrong is", f"more than {promise.tolerance:g} off"
+    if promise.of_values:
+        yield "wrong is", wrong_in_words(promise)
     yield (
         "rows that certify",
         f"{found.rows}, of which {found.accepted} are not flagged and {found.errors} of these wrong",
@@ -134,7 +134,7 @@ def _listed(made: Made) -> Iterable[tuple[str, str]]:
         yield "threshold", f"{calibration.measure} {found.threshold:.6g}"
         yield "error bound", percent(found.error_bound)
     if calibration.conformal is not None:
-        kind = "intervals" if promise.tolerance is not None else "sets"
+        kind = "intervals" if promise.of_values else "sets"
         yield f"conformal {kind}", f"level {percent(calibration.conformal.level)}"
     yield "temperature", f"{calibration.temperature:.4g}"
     yield "samples", str(draws.samples)

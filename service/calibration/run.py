@@ -12,6 +12,7 @@ from service.calibration.observing import Observed, Watch, fit_temperature, obse
 from service.certification.temperature import HIGHEST, LOWEST
 from service.data.images import AS_THEY_ARE, Images
 from service.errors import CalibrationError
+from service.labels import Reading
 from service.predictor.served_model import ServedModel
 from service.repository.calibration import Calibration, Draws, Promise, write_calibration
 from service.repository.manifest import Manifest
@@ -28,18 +29,20 @@ class Wish:
         version: the highest if None.
         data: labelled rows; what training has kept if None.
         asked: the promise.
-        tolerance: in regression, how far off is wrong.
+        tolerances: in regression, how far off is wrong: one for each value, or one for all.
         samples: how many; those of a request that leaves them to the model if None.
         images: how files of images become rows.
+        reading: what labels are; None to find out.
     """
 
     model: str
     version: int | None
     data: Path | None
     asked: Asked
-    tolerance: float | None
+    tolerances: tuple[float, ...]
     samples: int | None = None
     images: Images = AS_THEY_ARE
+    reading: Reading | None = None
 
 
 @dataclass(frozen=True)
@@ -74,17 +77,19 @@ def calibrate(settings: Settings, wish: Wish, watch: Watch) -> Made:
         UnsureError: it cannot be done; nothing is written then.
     """
     model = inspection.load(settings, wish.model, wish.version)
-    check_model(model, wish.tolerance, wish.samples, temperature=wish.asked.temperature)
+    check_model(model, wish.tolerances, wish.samples, temperature=wish.asked.temperature)
     _check_measure(wish.asked.measure, model.manifest)
     folder = settings.repository / model.identity.model / model.identity.version
     data = wish.data or folder / USUAL_FILE
     if not data.exists():
         raise CalibrationError(f"there is no {data}; name a file of labelled rows with --data")
-    labelled = read_labelled(data, model, wish.images)
+    usual = folder / USUAL_FILE
+    of_training = usual.exists() and data.samefile(usual)
+    labelled = read_labelled(data, model, wish.images, wish.reading, of_training=of_training)
     check_rows(labelled, data, folder, model.manifest.task)
     draws = draws_of(model.manifest, wish.samples)
     model.temperature = _temperature(model, labelled, draws) if wish.asked.temperature else 1.0
-    observed = observe(model, labelled, draws, wish.tolerance, watch)
+    observed = observe(model, labelled, draws, wish.tolerances, watch)
     outcome = calibrated(observed, wish.asked, model.manifest.policy.measure)
     calibration = calibration_of(model, wish, draws, outcome, labelled)
     path = write_calibration(folder, calibration)
@@ -123,7 +128,7 @@ def calibration_of(
     confidence = asked.confidence if asked.contract == "selective_risk" else None
     return Calibration(
         measure=outcome.measure,
-        promise=Promise(asked.contract, asked.target_error, confidence, wish.tolerance),
+        promise=Promise(asked.contract, asked.target_error, confidence, *_tolerances(wish.tolerances)),
         found=outcome.found,
         setting=model.setting,
         draws=draws,
@@ -135,3 +140,10 @@ def calibration_of(
         temperature=model.temperature,
         curves=outcome.curves,
     )
+
+
+def _tolerances(given: tuple[float, ...]) -> tuple[float | None, tuple[float, ...] | None]:
+    """Give the tolerance of all values, or those of each where they differ."""
+    if len(set(given)) > 1:
+        return None, given
+    return next(iter(given), None), None

@@ -2,7 +2,7 @@
 
 from service.calibration.calibrating import Outcome
 from service.calibration.run import Made
-from service.repository.calibration import Calibration, Found
+from service.repository.calibration import Calibration, Found, Promise
 
 
 def percent(share: float) -> str:
@@ -15,7 +15,7 @@ def promise_in_words(calibration: Calibration) -> str:
     found, promise = calibration.found, calibration.promise
     target = percent(promise.target_error)
     sure = "on average" if promise.confidence is None else f"{percent(promise.confidence)} confidence"
-    what = f"more than {promise.tolerance:g} off" if promise.tolerance is not None else "wrong"
+    what = wrong_in_words(promise)
     if found.threshold is None:
         return _nothing(found, target, sure)
     flagged = percent(1 - found.accepted / found.rows)
@@ -25,6 +25,14 @@ def promise_in_words(calibration: Calibration) -> str:
         else f"Of all rows at most {target} are {what} and not flagged ({sure})"
     )
     return f"{kept}; {_cost(calibration, flagged)}."
+
+
+def wrong_in_words(promise: Promise) -> str:
+    """Say what counts as wrong: of values, how far off is too far."""
+    if promise.tolerances is not None:
+        each = [f"{one:g} in value {place}" for place, one in enumerate(promise.tolerances, 1)]
+        return f"off by more than {', '.join(each[:-1])} or {each[-1]}"
+    return "wrong" if promise.tolerance is None else f"more than {promise.tolerance:g} off"
 
 
 def _cost(calibration: Calibration, flagged: str) -> str:

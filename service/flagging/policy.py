@@ -1,7 +1,7 @@
 """The policy: which rows are not to be trusted without a person, and why."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Literal
 
@@ -44,12 +44,20 @@ class Guarantee:
         target_error: the share of rows that may be wrong.
         confidence: of the promise; None where it holds on average.
         tolerance: in regression, how far off a value of a row may be that is not wrong; else None.
+        tolerances: one for each value, where these differ; else None.
     """
 
     contract: Literal["selective_risk", "joint_risk"]
     target_error: float
     confidence: float | None
     tolerance: float | None = None
+    # Not in its text, by which policies are known: those that say nothing of it stay what they are.
+    tolerances: tuple[float, ...] | None = field(default=None, repr=False)
+
+    @property
+    def of_values(self) -> bool:
+        """Whether it says how far off is wrong."""
+        return self.tolerance is not None or self.tolerances is not None
 
 
 @dataclass(frozen=True)
@@ -82,6 +90,8 @@ class Policy:
         content = f"{self.measure} {self.threshold!r} {self.source}"
         if self.source == "calibrated":
             content += f" {self.guarantee} {self.flags_every_row}"
+            if self.guarantee is not None and self.guarantee.tolerances is not None:
+                content += f" {self.guarantee.tolerances}"
         return f"{self.model}-{self.version}-{blake2b(content.encode(), digest_size=4).hexdigest()}"
 
     @property

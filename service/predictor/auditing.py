@@ -52,8 +52,7 @@ def audit_figures(served: Iterable[ServedModel], audits: Iterable[Audit]) -> Ite
 def _knows_wrong(model: ServedModel) -> bool:
     """Tell whether labels were held against what a promise would be about."""
     guarantee = model.policy.guarantee
-    tolerance = guarantee.tolerance if guarantee else None
-    return model.manifest.task != "regression" or tolerance is not None
+    return model.manifest.task != "regression" or (guarantee is not None and guarantee.of_values)
 
 
 def _figures(model: ServedModel, audit: Audit) -> AuditFigures:

@@ -45,9 +45,10 @@ class Certificate:
         return None if self.calibration is None else self.calibration.conformal
 
     @property
-    def tolerance(self) -> float | None:
-        """How far off a value of a row may be that is not wrong; None where nobody has said."""
-        return None if self.calibration is None else self.calibration.promise.tolerance
+    def tolerance(self) -> float | tuple[float, ...] | None:
+        """How far off values of a row may be that are not wrong, all or each; None where nobody has said."""
+        promise = None if self.calibration is None else self.calibration.promise
+        return None if promise is None else promise.tolerance or promise.tolerances
 
     @property
     def temperature(self) -> float:
@@ -139,7 +140,9 @@ def _policy(configured: Policy, calibration: Calibration) -> Policy:
     if found.threshold is None:
         why = nothing_certified(calibration)
         return Policy(threshold=_BELOW_EVERY_SCORE, uncertified=(why,), flags_every_row=why, **own)
-    guarantee = Guarantee(promise.contract, promise.target_error, promise.confidence, promise.tolerance)
+    guarantee = Guarantee(
+        promise.contract, promise.target_error, promise.confidence, promise.tolerance, promise.tolerances
+    )
     return Policy(threshold=found.threshold, guarantee=guarantee, **own)
 
 

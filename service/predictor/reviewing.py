@@ -180,7 +180,7 @@ def _reasons(answer: UncertaintyAnswer, number: int, *, stored: bool) -> tuple[R
 
 
 def _prediction(
-    answer: UncertaintyAnswer, number: int, tolerance: float | None, *, stored: bool
+    answer: UncertaintyAnswer, number: int, tolerance: float | tuple[float, ...] | None, *, stored: bool
 ) -> Mapping[str, Any]:
     measures = answer.sampled.measures
     if isinstance(measures, TokenMeasures):
@@ -196,7 +196,8 @@ def _prediction(
         "upper": found.upper[number].tolist(),
         "method": found.method,
     }
-    wrong_beyond = {} if tolerance is None else {"tolerance": tolerance}
+    name = "tolerances" if isinstance(tolerance, tuple) else "tolerance"
+    wrong_beyond = {} if tolerance is None else {name: tolerance}
     return {"value": measures.mean[number].tolist(), "interval": interval} | wrong_beyond
 
 

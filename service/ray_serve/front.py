@@ -7,6 +7,7 @@ from functools import partial
 import msgspec
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
@@ -15,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.api.application import enveloped
 from service.api.exchange import REQUEST_ID_HEADER, read_body
 from service.api.guard import Guard
+from service.api.heads import Heads
 from service.api.operations import model_paths
 from service.api.receiving import BodyLimits
 from service.errors import DeadlineExceeded, Unavailable
@@ -55,7 +57,9 @@ class Front:
         for model in self._models.values():
             routes += _routes(model.name, _Any(partial(self._forwarded, model)))
         routes.append(Mount("", self._own))
-        return Unnamed(enveloped(routes, self._bodies, self._own.router.lifespan_context))
+        state = self._own.state
+        heads = Middleware(Heads, state.hosts, state.telemetry.rejected)
+        return Unnamed(enveloped(routes, self._bodies, heads, self._own.router.lifespan_context))
 
     async def _forwarded(self, model: RemoteModel, request: Request) -> Response:
         asked = await self._read(request)

@@ -54,13 +54,21 @@ class Promise(Struct, frozen=True, forbid_unknown_fields=True):
             `confidence`; "joint_risk": of all rows at most so many are wrong and not flagged, on average.
         target_error: that share.
         confidence: null for joint_risk.
-        tolerance: in regression a row is wrong where a value is farther off.
+        tolerance: in regression a row is wrong where a value is farther off; null where that is not one
+            number for all values.
+        tolerances: one for each value; null where one number is for all.
     """
 
     contract: Contract
     target_error: Share
     confidence: Share | None
     tolerance: Annotated[float, Meta(gt=0)] | None = None
+    tolerances: tuple[Annotated[float, Meta(gt=0)], ...] | None = None
+
+    @property
+    def of_values(self) -> bool:
+        """Whether it says how far off is wrong."""
+        return self.tolerance is not None or self.tolerances is not None
 
 
 class Found(Struct, frozen=True, forbid_unknown_fields=True):

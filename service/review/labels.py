@@ -8,6 +8,8 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from service.errors import InvalidInput
+from service.json_names import doubled_name
+from service.labels import label_text
 from service.review.items import Value
 from service.review.steps import Verdict
 
@@ -16,7 +18,7 @@ _MOST_TOLD = 10
 
 class _Line(Struct, forbid_unknown_fields=True):
     id: str
-    label: Annotated[str, Meta(min_length=1, max_length=1000)] | None = None
+    label: Annotated[str, Meta(min_length=1, max_length=1000)] | bool | int | float | None = None
     value: Value | None = None
     note: Annotated[str, Meta(max_length=10_000)] = ""
     reviewer: Annotated[str, Meta(min_length=1, max_length=200)] | UnsetType = UNSET
@@ -91,12 +93,16 @@ def _read(number: int, text: bytes, reviewer: str | None) -> Labelled:
         line = msgspec.json.decode(text, type=_Line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as cause:
         raise InvalidInput(str(cause)) from cause
+    twice = doubled_name(text)
+    if twice is not None:
+        raise InvalidInput(f"it has {twice[:40]!r} twice; give it once")
     whose = reviewer if line.reviewer is UNSET else line.reviewer
     if not whose:
         raise InvalidInput("it names no reviewer; name one there, or with --reviewer")
-    if "\0" in f"{whose}{line.label}{line.note}":
+    label = None if line.label is None else label_text(line.label)
+    if "\0" in f"{whose}{label}{line.note}":
         raise InvalidInput("it must not hold a null character")
-    return Labelled(number, line.id, whose, Verdict(line.label, line.value, line.note))
+    return Labelled(number, line.id, whose, Verdict(label, line.value, line.note))
 
 
 def _check_once(one: Labelled, labels: dict[str, Labelled]) -> None:

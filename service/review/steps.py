@@ -1,10 +1,11 @@
 """The steps that an item takes: pending → claimed → resolved, and back to pending by release or by lapse."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from service.errors import Conflict, InvalidInput
+from service.labels import Labels
 from service.review.items import OF_TOKENS, Claim, Item, Resolution, Value
 
 
@@ -21,6 +22,25 @@ class Verdict:
     label: str | None = None
     value: Value | None = None
     note: str = ""
+
+    def in_words_of(self, labels: Sequence[str]) -> "Verdict":
+        """Give it with the model's own name for its label.
+
+        Args:
+            labels: of the model; none where these are not known.
+
+        Raises:
+            InvalidInput: the label is none of them, or may be several.
+        """
+        if self.label is None or not labels:
+            return self
+        try:
+            index = Labels(labels).find(self.label)
+        except ValueError as cause:
+            raise InvalidInput(f"label {cause}") from cause
+        if index is None:
+            raise InvalidInput(f"label must be one of {', '.join(labels)}, and is {self.label[:40]!r}")
+        return replace(self, label=labels[index])
 
 
 def claimed(item: Item, reviewer: str, now: float, lease_seconds: float) -> Item:
@@ -122,8 +142,10 @@ def _agreed(prediction: Mapping[str, Any], verdict: Verdict) -> bool:
     if verdict.label is not None:
         return bool(verdict.label == prediction["label"])
     said, tolerance = _listed(verdict.value), prediction.get("tolerance")
-    if tolerance is not None:
-        return all(abs(mean - one) <= tolerance for mean, one in zip(prediction["value"], said, strict=True))
+    tolerances = prediction.get("tolerances", None if tolerance is None else [tolerance] * len(said))
+    if tolerances is not None:
+        pairs = zip(prediction["value"], said, tolerances, strict=True)
+        return all(abs(mean - one) <= most for mean, one, most in pairs)
     interval = prediction["interval"]
     bounds = zip(interval["lower"], said, interval["upper"], strict=True)
     return all(lower <= one <= upper for lower, one, upper in bounds)

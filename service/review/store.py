@@ -130,13 +130,13 @@ class Store:
     def resolve_all(
         self,
         labels: Sequence[Labelled],
-        check: Callable[[Item, Verdict], None] = lambda _item, _verdict: None,
+        check: Callable[[Item, Verdict], Verdict] = lambda _item, verdict: verdict,
     ) -> int:
         """Write down what reviewers say of many items, all or none.
 
         Args:
             labels: each of another item.
-            check: raises InvalidInput where a verdict cannot be.
+            check: gives a verdict in the words of the item's model; raises InvalidInput where it cannot be.
 
         Returns:
             How many were not resolved so before.
@@ -214,10 +214,11 @@ class Store:
         with self._database.writing() as connection:
             return connection.execute(delete(ITEMS).where(ITEMS.c.id.in_(oldest))).rowcount
 
-    def _label(self, connection: Connection, one: Labelled, check: Callable[[Item, Verdict], None]) -> bool:
+    def _label(
+        self, connection: Connection, one: Labelled, check: Callable[[Item, Verdict], Verdict]
+    ) -> bool:
         item = _found(connection, one.id, changing=True)
-        check(item, one.verdict)
-        changed = labelled(item, one.reviewer, one.verdict, self.now)
+        changed = labelled(item, one.reviewer, check(item, one.verdict), self.now)
         if changed is not item:
             connection.execute(update(ITEMS).where(ITEMS.c.id == one.id).values(**standing_of(changed)))
         return changed is not item

@@ -23,14 +23,18 @@ CONTENT_SECURITY_POLICY = "; ".join(
     ]
 )
 
-_HEADERS = {
-    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
+}
+"""Of every page for people, whatever it loads."""
+
+_OF_FILES = HEADERS | {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     # A browser keeps the files, and asks each time whether they are still the ones: no page of two versions.
     "Cache-Control": "no-cache",
 }
@@ -63,7 +67,7 @@ class Page:
 
 
 def _response(file: PageFile, request: Request) -> Response:
-    headers = _HEADERS | {"ETag": file.etag}
+    headers = _OF_FILES | {"ETag": file.etag}
     if _holds(request.headers.get("if-none-match", ""), file.etag):
         return Response(status_code=304, headers=headers)
     return Response(file.content, media_type=file.media_type, headers=headers)

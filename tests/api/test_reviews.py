@@ -480,3 +480,33 @@ def test_a_text_is_kept_as_a_string(repository: Repository, serve: Serve, path: 
     assert client.post(path, json=body).status_code == 200
     reviews = [get(client, f"/{one['id']}") for one in get(client, order="oldest")["reviews"]]
     assert [one["input"] for one in reviews] == films
+
+
+@pytest.mark.parametrize(
+    ("labels", "said", "kept"),
+    [
+        (["1", "2", "3"], 1, "1"),
+        (["1", "2", "3"], 2.0, "2"),
+        (["1", "2", "3"], "03", "3"),
+        (["false", "true", "x"], True, "true"),
+        (["False", "True", "x"], False, "False"),
+        (["a", "b", "c"], " b ", "b"),
+        (["a", "b", "c"], 1, None),
+        (["1", "2", "3"], 0, None),
+        (["1", "01", "x"], "1.0", None),
+    ],
+)
+def test_a_label_is_a_name_however_it_is_written_and_never_a_number_of_a_class(
+    repository: Repository, serve: Serve, labels: list[str], said: Any, kept: str | None
+) -> None:
+    repository.add(policy=FLAGGED, output={"labels": labels})
+    client = serve()
+    result = ask(client, [ROW])["results"][0]
+    step(client, result["review_id"], "claim", reviewer="ann")
+    answer = step(client, result["review_id"], "resolve", reviewer="ann", label=said)
+    if kept is None:
+        assert_failed(answer, 400, "invalid_input", "label ")
+        assert get(client, f"/{result['review_id']}")["status"] == "claimed"
+        return
+    resolution = answer.json()["resolution"]
+    assert (resolution["label"], resolution["agreed"]) == (kept, kept == result["label"])

@@ -47,7 +47,7 @@ def labelled(repository: Repository) -> list[dict[str, Any]]:
 
 def calibrate(repository: Repository, data: Path, *more: str) -> Result:
     given = ["calibrate", "tags", "--repository", str(repository.path), "--plan", "vmap"]
-    return CliRunner().invoke(main, [*given, "--data", str(data), "--target-error", "0.3", *more])
+    return CliRunner().invoke(main, [*given, "--data", str(data), *(more or ("--target-error", "0.3"))])
 
 
 def test_a_threshold_for_texts_reaches_the_answers(

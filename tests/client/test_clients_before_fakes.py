@@ -204,6 +204,14 @@ def test_reviews_are_gone_through_page_by_page(kind: str) -> None:
         ("release", {}, "/release", {}),
         ("release", {"reviewer": "ann"}, "/release", {"reviewer": "ann"}),
         ("resolve", {"reviewer": "ann", "label": "b"}, "/resolve", {"reviewer": "ann", "label": "b"}),
+        ("resolve", {"reviewer": "ann", "label": 3}, "/resolve", {"reviewer": "ann", "label": "3"}),
+        ("resolve", {"reviewer": "a", "label": np.int64(3)}, "/resolve", {"reviewer": "a", "label": "3"}),
+        (
+            "resolve",
+            {"reviewer": "a", "label": np.bool_(True)},
+            "/resolve",
+            {"reviewer": "a", "label": "true"},
+        ),
         ("resolve", {"reviewer": "ann", "value": [2.5], "note": "x"}, "/resolve", None),
     ],
 )

@@ -174,3 +174,21 @@ def test_a_replica_sees_the_request_by_its_name(client: TestClient, model: Model
     client.get("/v1/models/digits", headers={"X-Request-ID": "mine", "Authorization": "Bearer key"})
     headers = dict(model.asked[0][1].headers)
     assert (headers[b"x-request-id"], headers[b"authorization"]) == (b"mine", b"Bearer key")
+
+
+def test_a_page_of_another_site_reaches_no_model(client: TestClient, model: Model) -> None:
+    for path in (
+        "/v1/models/digits/predict",
+        "/v2/repository/models/digits/unload",
+        "/v2/repository/index",
+        "/v1/reviews/x/resolve",
+    ):
+        for headers in ({"Origin": "https://elsewhere.example"}, {"Sec-Fetch-Site": "cross-site"}):
+            answer = client.post(path, content=b"{}", headers=headers)
+            assert (answer.status_code, answer.json()["code"]) == (403, "forbidden"), path
+    for path in ("/v1/models", "/v1/models/digits", "/docs", "/"):
+        answer = client.get(f"http://127.0.0.1:8000{path}", headers={"Host": "elsewhere.example"})
+        assert (answer.status_code, answer.json()["code"]) == (403, "forbidden"), path
+    assert model.asked == []
+    same = {"Origin": "http://testserver", "Sec-Fetch-Site": "same-origin"}
+    assert client.post("/v1/models/digits/predict", content=b"{}", headers=same).status_code == 200

@@ -113,6 +113,29 @@ def test_a_label_of_no_class_and_a_word_of_nobody_are_refused(
     assert "line 1: it names no reviewer" in command(database_url, *asked, text=wrong).stderr
 
 
+def test_a_label_may_be_a_number_and_is_kept_by_the_models_name(
+    real: Store, database_url: str, tmp_path: Path
+) -> None:
+    said = ["3", 3, 3.0, " 3 ", "03"]
+    items = real.enter([row(number) for number in range(len(said) + 1)])
+    folder = tmp_path / "models" / "digits"
+    folder.mkdir(parents=True)
+    (folder / "model.toml").write_text(
+        'name = "digits"\ntask = "classification"\nsource = {kind = "factory", factory = "a:b"}\n'
+        'input = [{name = "x", dtype = "float32", shape = [1]}]\noutput = {labels = ["4", "True", "3"]}\n'
+        'policy = {measure = "predictive_entropy", threshold = 0.5}\n'
+    )
+    labels = [{"id": item, "label": label} for item, label in zip(items, [*said, True], strict=True)]
+    asked = ("import", "-", "--reviewer", "ann", "--repository", str(tmp_path / "models"))
+    for counted in ("6 items are resolved; 0 were so before", "0 items are resolved; 6 were so before"):
+        assert counted in command(database_url, *asked, text=lines(*labels)).stderr
+    found = [real.item(item).resolution for item in items]
+    assert [(one.label, one.agreed) for one in found if one] == [("3", True)] * 5 + [("True", False)]
+    (index,) = real.enter([row(9)])
+    refused = command(database_url, *asked, text=lines({"id": index, "label": 0}))
+    assert "line 1: label must be one of 4, True, 3, and is '0'" in refused.stderr
+
+
 @pytest.mark.parametrize("name", ["list", "export", "stats"])
 def test_a_wrong_database_is_told_and_none_is_made(tmp_path: Path, name: str) -> None:
     url = f"sqlite:///{tmp_path}/none.db"

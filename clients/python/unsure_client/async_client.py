@@ -16,6 +16,7 @@ from unsure_client.reviews import Review, ReviewOrder, ReviewPage, ReviewStatus
 from unsure_client.rows import RowsGiven
 from unsure_client.transport import checked_address, checked_key
 from unsure_client.uncertainties import AnyUncertainties
+from unsure_client.writing import label_text
 
 
 class AsyncClient:
@@ -169,10 +170,10 @@ class AsyncClient:
         review_id: str,
         reviewer: str,
         *,
-        label: str | None = None,
+        label: str | bool | float | None = None,
         value: float | Sequence[float] | None = None,
         note: str | None = None,
     ) -> Review:
-        """Decide a review: the row's label, or its value."""
-        body = {"reviewer": reviewer, "label": label, "value": value, "note": note}
+        """Decide a review: the row's label, or its value; `label` is read as that of `Client.resolve`."""
+        body = {"reviewer": reviewer, "label": label_text(label), "value": value, "note": note}
         return await self._shell.run(self._ask.step(review_id, "resolve", body))

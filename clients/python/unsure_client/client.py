@@ -16,6 +16,7 @@ from unsure_client.rows import RowsGiven
 from unsure_client.shell import Shell
 from unsure_client.transport import checked_address, checked_key
 from unsure_client.uncertainties import AnyUncertainties
+from unsure_client.writing import label_text
 
 
 class Client:
@@ -218,14 +219,22 @@ class Client:
         review_id: str,
         reviewer: str,
         *,
-        label: str | None = None,
+        label: str | bool | float | None = None,
         value: float | Sequence[float] | None = None,
         note: str | None = None,
     ) -> Review:
         """Decide a review: the row's label, or its value.
 
+        Args:
+            review_id: of the review.
+            reviewer: who decides.
+            label: a label's name; a number or a truth value, numpy's too, stands for the name that says the
+                same: 3 for "3", True for "true". It is never a class index.
+            value: one for each of the model's.
+            note: whatever else.
+
         Raises:
             Conflict: it is in a state that does not allow it.
         """
-        body = {"reviewer": reviewer, "label": label, "value": value, "note": note}
+        body = {"reviewer": reviewer, "label": label_text(label), "value": value, "note": note}
         return self._shell.run(self._ask.step(review_id, "resolve", body))

@@ -29,12 +29,14 @@ class Guarantee:
         target_error: the share of rows that may be wrong.
         confidence: of the promise; None where it holds on average.
         tolerance: in regression a row is wrong where a value is farther off; else None.
+        tolerances: one for each value, where it is not one for all; else None.
     """
 
     contract: str
     target_error: float
     confidence: float | None = None
     tolerance: float | None = None
+    tolerances: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)

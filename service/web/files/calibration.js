@@ -29,7 +29,7 @@ function outcome(found) {
   }
   const seen = found.rows_of === "unflagged" ? `Of ${rows} labelled rows that the threshold before had left unflagged, ${percent(found.flagged_share)} would be flagged.` : `On ${rows} labelled rows ${percent(found.flagged_share)} were flagged.`;
   const bound = found.contract === "selective_risk" ? "At most" : "About";
-  return element("p", {}, `${seen} ${bound} ${percent(found.error_bound)} of the others are ${wrong(found.tolerance)}; ${percent(target)} were allowed.`);
+  return element("p", {}, `${seen} ${bound} ${percent(found.error_bound)} of the others are ${wrong(found)}; ${percent(target)} were allowed.`);
 }
 
 function facts(found) {
@@ -40,6 +40,7 @@ function facts(found) {
     described("Threshold", number(found.threshold, 4)),
     described("Confidence", found.confidence === null ? "on average" : percent(found.confidence)),
     found.tolerance === null ? null : described("Wrong is farther than", number(found.tolerance)),
+    found.tolerances ? described("Wrong is farther than, by value", found.tolerances.map((one) => number(one)).join("; ")) : null,
     described("Made of", found.rows_of === "unflagged" ? "audits: rows that were not flagged before" : "rows of every kind"),
     described("Samples", String(found.samples)),
     described("Seed", String(found.seed)),

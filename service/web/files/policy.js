@@ -31,8 +31,9 @@ export function measureWords(measure) {
   return MEASURES[measure] ?? "";
 }
 
-/** Say what counts as wrong: of values, how far off is too far. */
-export function wrong(tolerance) {
+/** Say what counts as wrong: of values, how far off is too far, for all alike or for each. */
+export function wrong({ tolerance, tolerances }) {
+  if (tolerances) return `off by more than ${tolerances.map((one, place) => `${number(one, 4)} in value ${place + 1}`).join(" or ")}`;
   return tolerance == null ? "wrong" : `more than ${number(tolerance, 4)} off`;
 }
 
@@ -68,10 +69,10 @@ function promise({ certified, guarantee }) {
 }
 
 function guaranteed(guarantee) {
-  const { contract, target_error: error, confidence, tolerance } = guarantee ?? {};
+  const { contract, target_error: error, confidence } = guarantee ?? {};
   if (contract === "selective_risk") {
-    return `Of the rows that are not flagged, at most ${percent(error)} are ${wrong(tolerance)}; this holds with ${percent(confidence)} confidence.`;
+    return `Of the rows that are not flagged, at most ${percent(error)} are ${wrong(guarantee)}; this holds with ${percent(confidence)} confidence.`;
   }
-  if (contract === "joint_risk") return `On average, at most ${percent(error)} of all rows are ${wrong(tolerance)} and not flagged.`;
+  if (contract === "joint_risk") return `On average, at most ${percent(error)} of all rows are ${wrong(guarantee)} and not flagged.`;
   return "A statistical promise stands behind the threshold.";
 }

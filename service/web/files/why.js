@@ -64,9 +64,9 @@ function kind({ predictive_entropy: whole, mutual_information: disagreement, var
     : `Most of the doubt (${percent(1 - part)}) is in each sample by itself, as with rows that lie between classes.${named}`;
 }
 
-function ofValues({ prediction: { interval, tolerance }, statistics }) {
-  const counted = tolerance == null ? null : `A value that is ${wrong(tolerance)} counts as wrong.`;
-  return [counted, spread(statistics), expected(interval)].filter(Boolean);
+function ofValues({ prediction, statistics }) {
+  const counted = prediction.tolerance == null && !prediction.tolerances ? null : `A value that is ${wrong(prediction)} counts as wrong.`;
+  return [counted, spread(statistics), expected(prediction.interval)].filter(Boolean);
 }
 
 function expected(interval) {
