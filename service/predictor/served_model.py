@@ -175,8 +175,15 @@ class ServedModel:
     def _check_output(self) -> None:
         width, output = self.engine.width, self.manifest.output
         if self.manifest.classifies and width != len(output.labels):
+            one_logit = (
+                "; of one number z, for the second of two labels, give two: the logits [0, z] where it is a "
+                "logit, or [1 - z, z] where it is a probability (a sigmoid's)"
+                if width == 1 and len(output.labels) == 2
+                else ""
+            )
             raise ManifestError(
-                f"output.labels has {len(output.labels)}, and the model gives {width} classes"
+                f"output.labels has {len(output.labels)}, and the model gives {width} "
+                f"{'class' if width == 1 else 'classes'}{one_logit}"
             )
         if output.variance_head and width % 2:
             raise ManifestError(f"output.variance_head: the model gives {width} values, which are no pairs")
@@ -190,13 +197,24 @@ class ServedModel:
         except ModelError as cause:
             raise ManifestError(
                 'output.activation is "none", but the model gives no probabilities: made-up rows gave '
-                f'{[round(value, 3) for value in given[0, :4].tolist()]}; if these are logits, say "softmax"'
+                f"{[round(value, 3) for value in given[0, :4].tolist()]}; {self._way_to_probabilities(given)}"
             ) from cause
         if self._outputs.are_probabilities(given):
             raise ManifestError(
                 'output.activation is "softmax", for logits, but the model gives probabilities: made-up rows '
                 f'gave {[round(value, 3) for value in given[0, :4].tolist()]}; say "none"'
             )
+
+    def _way_to_probabilities(self, given: Tensor) -> str:
+        if (given >= 0).all() and (given <= 1).all():
+            return (
+                "these look like a sigmoid's, a probability of each label by itself, and those of classes "
+                "add up "
+                "to 1, for one label a row: give the logits from before the sigmoid if one label holds a "
+                "row; "
+                "several that hold at once are not served"
+            )
+        return 'if these are logits, say "softmax"'
 
     def _check_longest(self, reader: TextReader) -> None:
         """Refuse what a text could bring about: more tokens than the model has places for, or other ones."""

@@ -129,11 +129,25 @@ def _built(config: PretrainedConfig) -> tuple[Any, type[Any]]:
     kinds = [mapping[type(settings)] for mapping in mappings if type(settings) in mapping]
     kind = next((kind for kind in kinds if kind.__name__ == config.architecture), None)
     if kind is None:
+        task = _task_words(transformers, settings, config.architecture)
         raise PretrainedError(
-            f"{config.path}: {config.architecture} is not served; served are classes whose name ends with "
-            f"{_TEXT}, {TOKENS} or {_IMAGE}"
+            f"{config.path}: {config.architecture} is {task}, which is not served; served are classifiers "
+            f"of texts, tokens and images (…{_TEXT}, …{TOKENS}, "
+            f"…{_IMAGE}), and other networks by a factory that takes numbers and gives one tensor"
         )
     return settings, kind
+
+
+def _task_words(transformers: Any, settings: Any, architecture: str) -> str:
+    """Say what the library takes a class for."""
+    for name in sorted(dir(transformers)):
+        if name.startswith("MODEL_FOR_") and name.endswith("_MAPPING"):
+            kind = getattr(transformers, name).get(type(settings), None)
+            if architecture in {
+                one.__name__ for one in (kind if isinstance(kind, tuple) else (kind,)) if one
+            }:
+                return f"a model for {name[len('MODEL_FOR_') : -len('_MAPPING')].lower().replace('_', ' ')}"
+    return f"no class of {settings.model_type} by the library's lists"
 
 
 def _library(path: Path) -> Any:

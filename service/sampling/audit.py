@@ -12,21 +12,27 @@ from torch.nn.modules.dropout import _DropoutNd
 from service.errors import ModelRefused
 from service.sampling.advice import findings
 from service.sampling.comparison import agree, one_output
-from service.sampling.discovery import Example, discover
+from service.sampling.discovery import Discovery, Example, discover
 from service.sampling.flow import Flow
 from service.sampling.generators import draws_itself, generators
 from service.sampling.interception import DropoutCall, ModulePaths
 from service.sampling.kinds import BERNOULLI, UNIFORM
-from service.sampling.left_on import left_on
+from service.sampling.left_on import drawn_in_vain, left_on, refuse_unregistered
 from service.sampling.masks import site_factors
 from service.sampling.observation import PassObserver, RandomOperation
 from service.sampling.report import DropoutReport, IdleDropout
+from service.sampling.signature import choose_output
 from service.sampling.sites import Selection, Site, select
 from service.sampling.stochastic import Inputs, StochasticModel, masked
 from service.sampling.surroundings import surroundings
 
 _DRAWN = frozenset({BERNOULLI.name, UNIFORM.name})
 
+_RANDOM_UNSEEN = (
+    "the model is random in a way that torch does not draw (a mask must come of torch.bernoulli or "
+    "torch.rand, and "
+    "not of numpy), or remembers what it was asked before"
+)
 _AUDIT_SEED = 0
 _AUDIT_ROWS = 5
 _FEW = range(8)
@@ -48,17 +54,20 @@ def audit(model: StochasticModel, example: Example, selection: Selection, tokens
             changes the model, or a row's answer depends on the rows beside it.
     """
     before, stood = _state(model), generators()
-    _check_prediction(model, example)
-    flow = Flow(model.dropping)
-    found = discover(model, example, flow)
-    refuse_random(found.random)
-    sites = select(found.sites, selection)
-    _check_selection(found.sites, sites, selection)
-    samples = _check_samples(model, example, sites)
-    _check_training_mode(model.predict(example(2)), found.output)
-    _check_state(before, _state(model))
-    if stood != generators() and draws_itself(partial(_both_ways, model, example, sites)):
-        raise ModelRefused("the model draws from the generator of Python or numpy, which cannot be sampled")
+    try:
+        _check_prediction(model, example)
+        flow, found = _discovered(model, example)
+        refuse_random(found.random)
+        sites = select(found.sites, selection)
+        _check_selection(found.sites, sites, selection)
+        _check_training_mode(model, example, found)
+        samples = _check_samples(model, example, sites)
+        _check_state(before, model, partial(_both_ways, model, example, sites))
+    except Exception:
+        # Whatever is wrong, this may be why.
+        _refuse_own_generators(stood, partial(_in_training, model, example))
+        raise
+    _refuse_own_generators(stood, partial(_both_ways, model, example, sites))
     effect = _effect(samples, tokens)
     if not all(effect):
         # Where little is dropped a few samples may drop nothing at all, and yet sampling does change it.
@@ -71,12 +80,39 @@ def audit(model: StochasticModel, example: Example, selection: Selection, tokens
 
 def refuse_random(operations: Sequence[RandomOperation]) -> None:
     """Refuse random operations that no dropout function has asked for."""
-    _refuse_random(operations, "no dropout function that can be sampled owns it")
+    _refuse_random(
+        operations,
+        "no dropout function that can be sampled owns it; noise is not sampled, and a mask must come of "
+        "torch.rand or torch.bernoulli with torch's own generator",
+    )
+
+
+def _refuse_own_generators(stood: object, run: Callable[[], object]) -> None:
+    if stood != generators() and draws_itself(run):
+        raise ModelRefused(
+            "the model draws from the generator of Python or numpy, which cannot be sampled; draw with "
+            "torch: a "
+            "mask with torch.bernoulli, and what decides whether a layer runs with torch.rand"
+        )
+
+
+def _discovered(model: StochasticModel, example: Example) -> tuple[Flow, Discovery]:
+    """Find the sites; where training mode gives more outputs, choose the one that eval mode gives."""
+    flow = Flow(model.dropping)
+    found = discover(model, example, flow)
+    expected = model.predict(example(2))
+    if isinstance(found.output, Tensor) or not isinstance(expected, Tensor):
+        return flow, found
+    choose_output(model.dropping, found.output, partial(_is_same, expected))
+    flow = Flow(model.dropping)
+    return flow, discover(model, example, flow)
 
 
 def _check_prediction(model: StochasticModel, example: Example) -> None:
     inputs = example(_AUDIT_ROWS)
-    if random_in_eval := _random_in_eval(model, inputs):
+    refuse_unregistered(model, inputs)
+    random_in_eval = _random_in_eval(model, inputs)
+    if random_in_eval and not drawn_in_vain(model, inputs):
         _refuse_random(random_in_eval, left_on(model, inputs))
 
     def predict(rows: Inputs) -> Tensor:
@@ -97,14 +133,37 @@ def _check_prediction(model: StochasticModel, example: Example) -> None:
     _check_rows_apart("predict", first, inputs, predict)
 
 
-def _check_training_mode(prediction: object, undropped: object) -> None:
+def _is_same(expected: Tensor, given: Tensor) -> bool:
+    """Compare two outputs for the same two rows."""
+    if expected.shape != given.shape:
+        return False
+    flat, other = expected.reshape(2, -1), given.reshape(2, -1)
+    return agree(flat, other, spread=flat.std(0))
+
+
+def _check_training_mode(model: StochasticModel, example: Example, found: Discovery) -> None:
     """Compare eval mode with training mode when nothing is dropped: samples must be of the same network."""
-    expected, given = one_output(prediction, 2), one_output(undropped, 2)
-    if not agree(expected, given, spread=expected.std(0)):
+    expected, given = one_output(model.predict(example(2)), 2), one_output(found.output, 2)
+    if not _is_same(expected, given):
+        if not torch.equal(given, one_output(discover(model, example).output, 2)):
+            raise ModelRefused(f"{_RANDOM_UNSEEN}: with nothing dropped it gave two outputs")
+        for reason in found.unfollowed:
+            raise reason
         raise ModelRefused(
             "in training mode the model does more than drop: with nothing dropped it gives "
-            f"{given[0, :3].tolist()}, and in eval mode {expected[0, :3].tolist()}"
+            f"{given[0, :3].tolist()}, and in eval mode {expected[0, :3].tolist()}{_of_decisions(found)}"
         )
+
+
+def _of_decisions(found: Discovery) -> str:
+    deciding = [site.name for site in found.sites if site.decides]
+    if not deciding:
+        return ""
+    return (
+        f". What runs is decided by the numbers drawn at {', '.join(deciding)}; where what runs is scaled "
+        "for that, "
+        "or more often left out than not, multiply it by a mask of torch.bernoulli instead"
+    )
 
 
 def _random_in_eval(model: StochasticModel, inputs: Inputs) -> list[RandomOperation]:
@@ -171,10 +230,7 @@ def _check_samples(model: StochasticModel, example: Example, sites: Sequence[Sit
     samples = _samples(model, inputs, sites)
     _sample(model, _reversed(inputs), sites, 0)
     if not torch.equal(samples, _samples(model, inputs, sites)):
-        raise ModelRefused(
-            "the model is random in a way that torch does not draw, or remembers what it was asked before: "
-            "one set of masks gave two outputs"
-        )
+        raise ModelRefused(f"{_RANDOM_UNSEEN}: one set of masks gave two outputs")
     _check_rows_apart("sample", samples[0], inputs, lambda rows: _sample(model, rows, sites, 0))
     return samples
 
@@ -203,27 +259,44 @@ class _State:
 
     buffers: dict[str, Tensor]
     parameters: dict[str, tuple[int, int]]
+    held: dict[str, Tensor]
 
 
 def _state(model: StochasticModel) -> _State:
     trees = (("", model.predicting), ("sampling ", model.dropping))
+    buffers = {
+        f"{tree}{name}": held
+        for tree, module in trees
+        for name, held in module.named_buffers(remove_duplicate=False)
+    }
+    parameters = {
+        f"{tree}{name}": held
+        for tree, module in trees
+        for name, held in module.named_parameters(remove_duplicate=False)
+    }
     return _State(
-        {f"{tree}{name}": held.clone() for tree, module in trees for name, held in module.named_buffers()},
-        {
-            f"{tree}{name}": (id(held), held._version)  # noqa: SLF001  # torch's count of writes
-            for tree, module in trees
-            for name, held in module.named_parameters()
-        },
+        {name: held.clone() for name, held in buffers.items()},
+        {name: (id(held), held._version) for name, held in parameters.items()},  # noqa: SLF001  # torch's count of writes
+        buffers | parameters,
     )
 
 
-def _check_state(before: _State, after: _State) -> None:
+def _check_state(before: _State, model: StochasticModel, run: Callable[[], object]) -> None:
+    """Refuse what a pass leaves changed, but for what each makes anew, such as dropped weights."""
+    after = _state(model)
     changed = [name for name, held in before.parameters.items() if after.parameters.get(name) != held]
     changed += [
         name
         for name, held in before.buffers.items()
         if name not in after.buffers or not torch.equal(held.nan_to_num(), after.buffers[name].nan_to_num())
     ]
+    if made := [name for name in changed if after.held.get(name) is not before.held[name]]:
+        run()
+        first = {name: held.clone() for name, held in _state(model).held.items() if name in made}
+        run()
+        second = _state(model).held
+        anew = {name for name, held in first.items() if name in second and torch.equal(held, second[name])}
+        changed = [name for name in changed if name not in anew]
     if changed:
         raise ModelRefused(f"{', '.join(changed)} changes while the model runs, so answers would drift")
 
@@ -231,6 +304,11 @@ def _check_state(before: _State, after: _State) -> None:
 def _both_ways(model: StochasticModel, example: Example, sites: Sequence[Site]) -> None:
     model.predict(example(2))
     _sample(model, example(2), sites, 0)
+
+
+def _in_training(model: StochasticModel, example: Example) -> None:
+    model.predict(example(2))
+    model.intercepted(example(2), DropoutCall.keep_all)
 
 
 def _idle(tree: nn.Module, sites: Sequence[Site]) -> Iterable[IdleDropout]:

@@ -5,7 +5,7 @@ that grew. Where it grew by more than one for a row, rows are folded into it wit
 in which one row is another tells how. All rows share a mask, so it holds the parts of one row there.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -33,6 +33,7 @@ class Discovery:
         sites: in the order of the forward pass; nothing selected yet.
         output: of the dropping tree on two rows, with nothing dropped.
         random: random operations that no dropout function asked for.
+        unfollowed: what is to be said of masks, where the pass does something else than eval mode does.
         growth: what one row adds to each tensor of a pass, in bytes, in the order they were made.
         made_before: how many tensors were made before a site, by its name.
     """
@@ -40,6 +41,7 @@ class Discovery:
     sites: tuple[Site, ...]
     output: Any
     random: tuple[RandomOperation, ...]
+    unfollowed: tuple[ModelRefused, ...]
     growth: tuple[int, ...]
     made_before: Mapping[str, int]
 
@@ -58,11 +60,11 @@ class _SeenCall:
 
 @dataclass(frozen=True)
 class _Walk:
-    """One pass: its dropout calls, what was seen from below, the rates of uniform draws, and its output."""
+    """One pass: its dropout calls, what was seen from below, what became of draws, and its output."""
 
     calls: list[_SeenCall]
     observer: PassObserver
-    rates: Mapping[str, Tensor]
+    watch: ThresholdWatch
     output: Any
 
 
@@ -81,7 +83,9 @@ def discover(model: StochasticModel, example: Example, flow: Flow | None = None)
     two, three = _walk(model, example(2), flow), _walk(model, example(3))
     if [seen.call.name for seen in two.calls] != [seen.call.name for seen in three.calls]:
         raise ModelRefused(
-            "which dropout layers run depends on the number of rows; such a model has no sites"
+            "which dropout layers run differs from pass to pass, by the number of rows or by something "
+            "that the "
+            "model remembers or draws unseen; such a model has no sites"
         )
     names = [seen.call.name for seen in two.calls]
     if len(set(names)) < len(names):
@@ -93,20 +97,49 @@ def discover(model: StochasticModel, example: Example, flow: Flow | None = None)
         _site(seen, finder.find(seen, other), 1 - seen.flops_before / max(1, two.observer.flops))
         for seen, other in zip(two.calls, three.calls, strict=True)
     )
+    for site in dict.fromkeys(two.watch.decisions):
+        _check_turned(two.calls, _walk(model, example(2), turned=(site,)).calls, site)
     made = zip(two.observer.made_bytes, three.observer.made_bytes, strict=False)
     return Discovery(
-        sites=tuple(_rated(site, two.rates, three.rates) for site in sites),
+        sites=tuple(
+            replace(
+                _rated(site, two.watch.rates, three.watch.rates), decides=site.name in two.watch.decisions
+            )
+            for site in sites
+        ),
         output=two.output,
         random=tuple(two.observer.random),
+        unfollowed=tuple(two.watch.unfollowed),
         # Tensor by tensor: a transposed weight is large, but no row makes it larger.
         growth=tuple(more - less for less, more in made),
         made_before={seen.call.name: seen.made_before for seen in two.calls},
     )
 
 
-def _walk(model: StochasticModel, inputs: Inputs, flow: Flow | None = None) -> _Walk:
+def _check_turned(calls: Sequence[_SeenCall], turned: Sequence[_SeenCall], site: str) -> None:
+    """Refuse a model that has other sites where it decides otherwise at a site."""
+    usual = {seen.call.name: _what(seen) for seen in calls}
+    other = [seen.call.name for seen in turned if usual.get(seen.call.name) != _what(seen)]
+    if other:
+        raise ModelRefused(
+            f"what runs is decided by the numbers drawn at {site}, and decided otherwise there is other "
+            "dropout at "
+            f"{', '.join(other)}: it cannot be sampled; put what may be left out, with its dropout, into a "
+            "module "
+            "of its own"
+        )
+
+
+def _what(seen: _SeenCall) -> tuple[object, ...]:
+    kind, rate = seen.call.kind, seen.call.arguments.rate
+    return kind.name, rate, kind.mask_shape(seen.shape)
+
+
+def _walk(
+    model: StochasticModel, inputs: Inputs, flow: Flow | None = None, turned: Sequence[str] = ()
+) -> _Walk:
     seen: list[_SeenCall] = []
-    observer, watch = PassObserver(model.paths, flow), ThresholdWatch()
+    observer, watch = PassObserver(model.paths, flow), ThresholdWatch(turned)
 
     def record(call: DropoutCall) -> Tensor:
         shape, made = tuple(call.arguments.values.shape), len(observer.made_bytes)
@@ -114,6 +147,8 @@ def _walk(model: StochasticModel, inputs: Inputs, flow: Flow | None = None) -> _
         kept = call.keep_all()
         if call.kind.uniform:
             watch.follow(call.name, kept)
+        elif call.kind.draws:
+            watch.follow_mask(call.name, kept, 1 - call.arguments.rate)
         given = flow.dropped(call, kept) if flow else kept
         if given is kept:  # else it was seen when it was made
             observer.made_bytes.append(kept.nbytes)  # nothing is dropped here, and a sample makes this much
@@ -125,7 +160,7 @@ def _walk(model: StochasticModel, inputs: Inputs, flow: Flow | None = None) -> _
         output = model.intercepted(inputs, record)
     if flow:
         flow.end(output)
-    return _Walk(seen, observer, watch.rates, output)
+    return _Walk(seen, observer, watch, output)
 
 
 def _site(seen: _SeenCall, rows: RowDimension | None, share_of_cost: float) -> Site:

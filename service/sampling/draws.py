@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from service.sampling.kinds import BERNOULLI, UNIFORM, Arguments, Kind
+from service.sampling.kinds import BERNOULLI, UNIFORM, Arguments, Kind, of_aten
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class DrawCall:
 
     kind: Kind
     arguments: Arguments
-    finish: Callable[[Tensor], Tensor]
+    finish: Callable[[Tensor], Any]
 
 
 def read_draw(
@@ -76,6 +76,20 @@ def _bernoulli_(args: tuple[Any, ...], given: Mapping[str, Any]) -> DrawCall:
     return _mask(values, probability, in_place=True)
 
 
+def _native_dropout(args: tuple[Any, ...], given: Mapping[str, Any]) -> DrawCall:
+    """`torch.native_dropout(input, p, train)` gives what is dropped from, and the mask."""
+    named = dict(zip(("input", "p", "train"), args, strict=False)) | dict(given)
+    values: Tensor = named["input"] if "input" in named else named["self"]
+    rate = float(named["p"])
+    if not named.get("train", True):
+        rate = 0.0
+
+    def both(drawn: Tensor) -> tuple[Tensor, Tensor]:
+        return values * drawn * (1 / (1 - rate) if rate < 1 else 0.0), drawn.to(torch.bool)
+
+    return DrawCall(BERNOULLI, Arguments(torch.empty_like(values), rate, training=True, in_place=False), both)
+
+
 def _mask(values: Tensor, probability: float, *, in_place: bool) -> DrawCall:
     return DrawCall(
         BERNOULLI, Arguments(values, 1 - probability, training=True, in_place=in_place), _as_drawn
@@ -84,15 +98,17 @@ def _mask(values: Tensor, probability: float, *, in_place: bool) -> DrawCall:
 
 def _probability(args: tuple[Any, ...], given: Mapping[str, Any], default: Any) -> tuple[Tensor, Any]:
     named = dict(zip(("input", "p"), args, strict=False)) | dict(given)
-    return named["input"], named.get("p", default)
+    return named["input"] if "input" in named else named["self"], named.get("p", default)
 
 
-DRAWS: Mapping[Callable[..., Any], Callable[[tuple[Any, ...], Mapping[str, Any]], DrawCall]] = {
+DRAWS: dict[Callable[..., Any], Callable[[tuple[Any, ...], Mapping[str, Any]], DrawCall]] = {
     torch.rand: _rand,
     torch.rand_like: _rand_like,
     Tensor.uniform_: _uniform_,
     torch.bernoulli: _bernoulli,
     Tensor.bernoulli: _bernoulli,
     Tensor.bernoulli_: _bernoulli_,
+    torch.native_dropout: _native_dropout,
 }
+DRAWS |= of_aten(DRAWS)
 """How each function's call is read."""

@@ -123,7 +123,7 @@ class DropoutPass(TorchFunctionMode):
     ) -> Any:
         given = kwargs or {}
         if func in KINDS:
-            return self._dropped(KINDS[func], arguments(KINDS[func], args, given))
+            return self._dropped(KINDS[func], arguments(func, args, given))
         if func in DRAWS and (draw := read_draw(func, args, given)):
             return draw.finish(self._dropped(draw.kind, draw.arguments))
         if func in COMPOSITES and COMPOSITES[func].drops(args, given):

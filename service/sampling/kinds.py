@@ -12,14 +12,14 @@ keeps mean and variance (Klambauer et al. 2017, "Self-normalizing neural network
 torch gives zeros for all kinds, and so do these.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import sqrt
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 Shape = tuple[int, ...]
 
@@ -58,7 +58,10 @@ class Kind:
         """Give what a call gives where nothing is dropped; for a draw of the model's own, its expectation."""
         if self.uniform:
             return torch.full_like(values, 0.5)
-        return torch.full_like(values, 1 - rate) if self.draws else values
+        if self.draws:
+            return torch.full_like(values, 1 - rate)
+        # As a dropout's, it is no parameter of a layer that is given it for a weight.
+        return values.detach() if isinstance(values, nn.Parameter) else values
 
     def apply(self, values: Tensor, factors: Tensor, rate: float) -> Tensor:
         """Drop: `values` of any shape, `factors` broadcasting over it, the rate they were drawn with."""
@@ -83,14 +86,17 @@ class Arguments:
     in_place: bool
 
 
-def arguments(kind: Kind, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
-    """Read a call `function(input, p=0.5, training=…, inplace=False)`, however it was written."""
+def arguments(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
+    """Read a call `function(input, p=0.5, training=…, inplace=False)`, however it was written.
+
+    Those of torch itself say `train` for `training`, and those in place are named for it.
+    """
     given = dict(zip(("input", "p", "training", "inplace"), args, strict=False)) | kwargs
     return Arguments(
-        values=given["input"],
+        values=given["input"] if "input" in given else given["self"],
         rate=float(given.get("p", 0.5)),
-        training=bool(given.get("training", kind.on_by_default)),
-        in_place=bool(given.get("inplace", False)),
+        training=bool(given.get("training", given.get("train", KINDS[function].on_by_default))),
+        in_place=bool(given.get("inplace", function.__name__.partition(".")[0].endswith("_"))),
     )
 
 
@@ -131,6 +137,31 @@ KINDS: dict[Callable[..., Tensor], Kind] = {
     F.alpha_dropout: Kind("alpha_dropout", _every_element, alpha=True, on_by_default=False),
     F.feature_alpha_dropout: Kind("feature_alpha_dropout", _every_channel, alpha=True, on_by_default=False),
 }
+KINDS |= {
+    getattr(torch, name + place): kind
+    for name, kind in {
+        "dropout": KINDS[F.dropout],
+        "feature_dropout": Kind("feature_dropout", _every_channel),
+        "alpha_dropout": KINDS[F.alpha_dropout],
+        "feature_alpha_dropout": KINDS[F.feature_alpha_dropout],
+    }.items()
+    for place in ("", "_")
+}
+"""Torch's own, which those call, and which models call themselves."""
+
+
+def of_aten(functions: Mapping[Callable[..., Any], Any]) -> dict[Callable[..., Any], Any]:
+    """Give the entries of a table again, under the names of the same functions in `torch.ops.aten`."""
+    found = {}
+    for function, entry in functions.items():
+        packet = getattr(torch.ops.aten, function.__name__, None)
+        if packet is not None and function is not F.dropout:
+            found[packet] = entry
+            found |= {getattr(packet, overload): entry for overload in packet.overloads()}
+    return found
+
+
+KINDS |= of_aten({function: kind for function, kind in KINDS.items() if function.__module__ != F.__name__})
 
 BERNOULLI = Kind("bernoulli", _every_element, draws=True)
 """A mask that the model draws and multiplies with itself, as stochastic depth does (Huang et al. 2016)."""

@@ -99,3 +99,29 @@ def _named(given: object) -> Mapping[str, object]:
 
 def _words(part: object) -> str:
     return str(list(part.shape)) if isinstance(part, Tensor) else type(part).__name__
+
+
+def choose_output(tree: nn.Module, given: object, is_it: Callable[[Tensor], bool]) -> None:
+    """Make a tree that gives several outputs give one of them, by a hook.
+
+    Args:
+        tree: gets the hook.
+        given: what it gave.
+        is_it: whether an output is the one; the first is taken.
+
+    Raises:
+        ModelRefused: none is.
+    """
+    parts = _parts(given)
+    found = (name for name, part in parts.items() if isinstance(part, Tensor) and is_it(part))
+    name = next(found, None)
+    if name is None:
+        listed = ", ".join(f"{name} {_words(part)}" for name, part in parts.items())
+        raise ModelRefused(
+            f"in training mode the model's forward returned {type(given).__name__} of {listed}, and in "
+            "eval mode "
+            "one tensor, which with nothing dropped is none of these: what to sample is not known; return "
+            "the "
+            "same output in both modes, and others beside it in training mode"
+        )
+    tree.register_forward_hook(lambda _module, _args, given: _parts(given)[name])

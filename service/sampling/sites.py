@@ -56,6 +56,7 @@ class Site:
         share_of_cost: the share of a pass's floating-point operations that run after it, 0 to 1.
         rows: where its input holds the rows; None where it has none, as where weights are dropped.
         sampled: whether samples drop here; where not, the site does nothing, as in eval mode.
+        decides: whether the model decides by it what runs, as where layers are left out.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Site:
     share_of_cost: float
     rows: RowDimension | None
     sampled: bool = True
+    decides: bool = False
 
     @property
     def mask_bytes(self) -> int:

@@ -59,7 +59,7 @@ class StochasticModel:
 
         output = self.intercepted(inputs, answer)
         missed = {site.name for site in sites.values() if site.sampled} - met
-        if missed:
+        if missed and not any(site.decides for site in sites.values()):
             raise ModelError(
                 f"dropout at {', '.join(sorted(missed))} ran when the model was loaded, and not now"
             )

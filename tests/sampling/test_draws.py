@@ -97,7 +97,7 @@ def test_the_probability_of_a_comparison_is_found(
     drawn = torch.full((3,), 0.5)
     with ThresholdWatch() as watch:
         watch.follow("site", drawn)
-        torch.ones(()) * comparison(step(drawn, shift), limit)
+        torch.ones(2, 1, 1) * comparison(step(drawn, shift), limit)
     rates = watch.rates["site"]
     assert rates.numel() == 3
     assert (rates - (1 - share)).abs().max() <= 2 / 4096 + 1e-4
@@ -120,8 +120,12 @@ LOST: dict[str, tuple[Draw, str]] = {
         r"drawn at 1 go into mul, .* noise",
     ),
     "two draws": (lambda _, x: x * (torch.rand_like(x) < torch.rand_like(x)), r"drawn at 1 go into lt"),
-    "a layer left out": (leaves_out_a_layer, r"the mask drawn at 1 goes into __bool__"),
-    "read": (lambda _, x: x * torch.rand(()).item(), r"drawn at 1 go into item"),
+    "another function by chance": (
+        leaves_out_a_layer,
+        r"more than drop: .* What runs is decided by the numbers drawn at 1; where",
+    ),
+    "read": (lambda _, x: x * torch.rand(()).item(), r"what becomes of .* drawn at 1 is not seen"),
+    "read by Python": (lambda _, x: x * float(torch.rand(())), r"drawn at 1 go into __float__"),
     "summed": (lambda _, x: x * (torch.rand_like(x) < KEEP).sum(), r"the mask drawn at 1 goes into sum"),
     "an index": (lambda _, x: x[torch.rand(len(x)) < KEEP], r"the mask drawn at 1 goes into __getitem__"),
     "floored too far": (lambda _, x: x * (1.5 + torch.rand_like(x)).floor(), r"more than zeros and ones"),
