@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, cast
 
@@ -35,6 +35,11 @@ class Lane:
     mode: str
     shapes: Shapes
     seed: int | None = None
+
+    @property
+    def kind(self) -> "Lane":
+        """The lane that stands for all that is as fast: other networks of the model take as long."""
+        return self if self.seed is None else replace(self, seed=0)
 
 
 @dataclass(frozen=True)
@@ -71,9 +76,10 @@ def _lots(
     model: ServedModel, mode: str, rows: Rows, seed: int | None = None, draw: Draw | None = None
 ) -> list[Lot]:
     cost, trace = draw.rounds.maximum if draw else 1, current_trace()
+    lanes = [Lane(model, mode, group.shapes, seed) for group in rows.groups]
     return [
-        Lot(Lane(model, mode, group.shapes, seed), Content(group, draw, trace), len(group), cost)
-        for group in rows.groups
+        Lot(lane, Content(group, draw, trace), len(group), cost, lane.kind)
+        for lane, group in zip(lanes, rows.groups, strict=True)
     ]
 
 

@@ -31,12 +31,19 @@ class Lot:
         content: whatever the runner makes of them.
         rows: how many, at least 1.
         cost: of one row, in samples.
+        kind: what is as fast, by which its speed is remembered; None for the key.
     """
 
     key: Hashable
     content: Any
     rows: int
     cost: int = 1
+    kind: Hashable = None
+
+    @property
+    def speed_kind(self) -> Hashable:
+        """What its speed is remembered by."""
+        return self.key if self.kind is None else self.kind
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ class Scheduler:
     ) -> None:
         self._limits = limits
         self._watch = watch
-        self._queue = FairQueue(limits.batch_seconds, limits.batch_rows)
+        self._queue = FairQueue(limits.batch_seconds, limits.batch_rows, limits.deadline_seconds)
         self._worker = Worker(self._queue, runner, self._deliver)
         self._pending_rows = 0
         self._pending_cost = 0
@@ -110,9 +110,9 @@ class Scheduler:
             timeout_seconds: how long to wait, if that is less than the limit.
 
         Raises:
-            TooLarge: more rows or samples than ever fit.
-            Overloaded: too much is pending.
-            DeadlineExceeded: it was not done in time.
+            TooLarge: more rows or samples than ever fit the queue, or than end in time when all is idle.
+            Overloaded: too much is pending for it to end in time.
+            DeadlineExceeded: it was not done in time, or would not be in the time that the caller has.
             Unavailable: the server is shutting down, or lost the work.
             Exception: whatever the runner raised for these lots.
         """
@@ -146,10 +146,10 @@ class Scheduler:
             raise Unavailable(self.trouble)
         self._check("rows", job.rows, self._pending_rows, self._limits.pending_rows)
         self._check("row samples", job.cost, self._pending_cost, self._limits.pending_cost)
+        self._worker.add(job)
         self._pending_rows += job.rows
         self._pending_cost += job.cost
         self._watch(self._pending_rows, self.taken_share)
-        self._worker.add(job)
 
     def _check(self, what: str, asked: int, pending: int, limit: int) -> None:
         if asked > limit:

@@ -48,8 +48,15 @@ class Worker:
         return 0.0 if begun is None else monotonic() - begun
 
     def add(self, job: Job) -> None:
-        """Let a job wait for its turn."""
+        """Let a job wait for its turn.
+
+        Raises:
+            RequestError: it would not end in time, or keep others from that.
+        """
         with self._changed:
+            refusal = self._queue.refusal(job, job.submitted)
+            if refusal is not None:
+                raise refusal
             self._queue.add(job)
             self._changed.notify()
 
@@ -92,7 +99,7 @@ class Worker:
             late = self._queue.take_late(monotonic())
             batch = self._queue.take() if len(self._queue) else None
             self._running = batch.jobs if batch else ()
-        self._deliver([(job, job.expired()) for job in late])
+        self._deliver(late)
         if batch:
             self._deliver(self._run(batch))
         return bool(batch or late)
@@ -103,7 +110,8 @@ class Worker:
             job.started = job.started or start
         errors = self._outcomes(batch)
         with self._changed:
-            self._queue.ran(batch, monotonic() - start)
+            whole = not errors and not any(job.caller.left for job in batch.jobs)
+            self._queue.ran(batch, monotonic() - start, whole=whole)
             self._running, self._begun = (), None
             done = [job for job in batch.jobs if job in errors or job.exhausted or job.caller.left]
             for job in done:
