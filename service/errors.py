@@ -116,12 +116,12 @@ class ModelError(RequestError):
     def __init__(self, message: str, detail: str = "", row: int | None = None) -> None:
         super().__init__(message if row is None else f"{message} for row {row}")
         self.detail = detail
+        self.row = row
         self._message = message
-        self._row = row
 
     def renumbered(self, numbers: Sequence[int]) -> "ModelError":
         """Give the same error for rows that are part of others: `numbers[row]` is the row's number there."""
-        return self if self._row is None else ModelError(self._message, self.detail, numbers[self._row])
+        return self if self.row is None else ModelError(self._message, self.detail, numbers[self.row])
 
 
 class OutOfMemory(ModelError):

@@ -14,6 +14,8 @@ from servers import Serve, wait_until_ready
 from starlette.testclient import TestClient
 
 from service.app import build
+from service.sampling import executor
+from service.sampling.precision import has_bfloat16
 from service.settings import Settings
 
 # A slow machine is no failure: timing belongs to benchmarks. Inputs are fresh on every run, but in CI, where
@@ -23,6 +25,35 @@ settings.load_profile("untimed")
 
 
 _THREADS = torch.get_num_threads()
+
+
+def pytest_report_header() -> str:
+    """Say which kind of processor this is: tests in bfloat16 run on both kinds."""
+    native = has_bfloat16(torch.device("cpu"))
+    way = (
+        "by the processor's own instructions"
+        if native
+        else "emulated: the processor has no instructions for it"
+    )
+    return f"tests in float32 but for those that take the fixture bfloat16, which compute it {way}"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def float32() -> Iterator[None]:
+    """Let every processor be one without bfloat16, so that plans and tolerances are the same on all.
+
+    A test in bfloat16 takes the fixture of that name. A process that a test starts knows nothing of this:
+    where its numbers are compared, it is started with UNSURE_PRECISION=float32.
+    """
+    with pytest.MonkeyPatch.context() as session:
+        session.setattr(executor, "has_bfloat16", lambda _device: False)
+        yield
+
+
+@pytest.fixture
+def bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the processor be one with bfloat16: any can compute it, if slowly."""
+    monkeypatch.setattr(executor, "has_bfloat16", lambda _device: True)
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, cast
 
-from service.errors import ModelError
+import torch
+
+from service.errors import InvalidInput, ModelError
 from service.predictor.answers import DETERMINISTIC, MC_DROPOUT, Prediction, Sampled
 from service.predictor.rows import Group, Rows, parted
 from service.predictor.served_model import ServedModel
@@ -15,6 +17,9 @@ from service.scheduling.lots import Lot, Part
 from service.telemetry.metrics import Telemetry
 from service.tracing.trace import Trace, Turn, current_trace
 from service.tracing.turns import batch
+
+_ORDINARY = 1e6
+"""A network that gives no number for a row whose numbers are no larger has a fault of its own."""
 
 Shapes = tuple[tuple[int, ...], ...]
 Result = Prediction | Sampled
@@ -98,6 +103,7 @@ class LaneRunner:
 
         Raises:
             ModelError: the model failed; of a lone part it names the row by its number in the request.
+            InvalidInput: the network overflows with what a row of a lone part holds.
         """
         lane = cast(Lane, parts[0].lot.key)
         start = perf_counter()
@@ -107,7 +113,11 @@ class LaneRunner:
                 results = _run(lane, parts, groups)
                 _tell_samples(turns, results)
         except ModelError as cause:
-            raise cause.renumbered(groups[0].numbers) if len(parts) == 1 else cause from cause
+            if len(parts) > 1:
+                raise
+            if cause.row is not None and _overflowed(lane, parts, groups[0].part(cause.row, cause.row + 1)):
+                raise _out_of_range(groups[0].part(cause.row, cause.row + 1), lane.model) from cause
+            raise cause.renumbered(groups[0].numbers) from cause
         self._telemetry.ran_together(
             *lane.model.identity.key, lane.mode, sum(map(len, groups)), perf_counter() - start
         )
@@ -134,6 +144,29 @@ def _run(lane: Lane, parts: Sequence[Part], groups: Sequence[Group]) -> Sequence
         return lane.model.sample(asked, lane.seed, _proceed(parts))
     run: Callable[[Any], Result] = lane.model.predict if lane.mode == DETERMINISTIC else lane.model.exactly
     return parted(run(joined([group.inputs for group in groups])), [len(group) for group in groups])
+
+
+def _overflowed(lane: Lane, parts: Sequence[Part], row: Group) -> bool:
+    """Tell whether the network fails with a row because of the size of its numbers: cut down, it does not."""
+    cut = tuple(one.clamp(-_ORDINARY, _ORDINARY) if one.is_floating_point() else one for one in row.inputs)
+    if all(torch.equal(one, other) for one, other in zip(cut, row.inputs, strict=True)):
+        return False
+    try:
+        _run(lane, parts, [Group(row.numbers, cut)])
+    except ModelError:
+        return False
+    return True
+
+
+def _out_of_range(row: Group, model: ServedModel) -> InvalidInput:
+    floats = [number for number, one in enumerate(row.inputs) if one.is_floating_point()]
+    largest = max(floats, key=lambda number: row.inputs[number].abs().max().item())
+    values = row.inputs[largest].flatten()
+    value, name = values[values.abs().argmax()].item(), model.manifest.input[largest].name
+    return InvalidInput(
+        f"row {row.numbers[0]} is out of the network's range: with numbers as large as {value:.6g} in {name} "
+        f"it overflows, and within ±{_ORDINARY:g} it does not; send numbers like those it was trained on"
+    )
 
 
 def _proceed(parts: Sequence[Part]) -> Callable[[], None]:

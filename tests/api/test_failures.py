@@ -174,6 +174,32 @@ def test_a_model_that_gives_nan_is_500(repository: Repository, serve: Serve, pat
     assert client.post(path, json={"inputs": [ROW]}).status_code == 200
 
 
+@pytest.mark.parametrize("path", [PREDICT, UNCERTAINTY])
+@pytest.mark.parametrize("value", [3.4e38, -3.4e38])
+def test_a_row_with_which_the_network_overflows_is_the_clients(
+    repository: Repository, serve: Serve, path: str, value: float
+) -> None:
+    """Times 10 it is more than float32 holds; and infinity less infinity is no number."""
+    repository.add(factory="overflowing")
+    client = serve()
+    answer = client.post(path, json={"inputs": [ROW, [value, *ROW[1:]]]})
+    message = (
+        f"row 1 is out of the network's range: with numbers as large as {value:g} in features it overflows"
+    )
+    assert_failed(answer, 400, "invalid_input", message)
+    assert client.post(path, json={"inputs": [ROW]}).status_code == 200
+
+
+@pytest.mark.parametrize("path", [PREDICT, UNCERTAINTY])
+def test_a_large_number_is_no_excuse_for_a_model_that_gives_nan(
+    repository: Repository, serve: Serve, path: str
+) -> None:
+    """It does for 200 too: that is not the size of the number."""
+    repository.add(factory="giving_nan")
+    answer = serve().post(path, json={"inputs": [ROW, [3.4e38, *ROW[1:]]]})
+    assert_failed(answer, 500, "model_error", "the model gave NaN for row 1")
+
+
 def test_values_beyond_all_bounds_are_500(repository: Repository, serve: Serve) -> None:
     """A log variance of 1000 is finite, and its exponential is not."""
     policy = {"measure": "standard_deviation", "threshold": 1}

@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from agreement import assert_near
 from networks import Named, encoder, images, mlp
 from torch import Tensor, nn
 
 from service.errors import ModelError
 from service.sampling import compiled
 from service.sampling.engine import Engine
-from service.sampling.executor import Budgets, Usual
+from service.sampling.executor import Budgets, Executor, Usual
 
 FLOAT = torch.float32
 USUAL = Usual(seed=0, samples=12)
@@ -51,6 +52,19 @@ def test_compiled_code_equals_the_loop(
         rows = torch.randn(count, *shape)
         for seed in (0, 9):
             assert_close(sampled(of, rows, seed=seed), sampled(of, rows, "loop", seed=seed))
+
+
+def test_code_compiled_in_bfloat16_is_near_the_loop(bfloat16: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the plan in bfloat16, where that is the fastest; held to a bound of its own."""
+    monkeypatch.setattr(compiled, "_ratio", lambda _run, _base: 0.5)
+    monkeypatch.setattr(
+        Executor, "_measured_ranking", lambda _self, _layout, _rows: ("vmap-bfloat16", "loop")
+    )
+    torch.manual_seed(0)
+    of, rows = engine(mlp(), [6]), torch.randn(4, 6)
+    of.compile((rows,), 0, 12)
+    assert [key.base for key in of.compiled] == ["vmap-bfloat16"]
+    assert_near(sampled(of, rows, "loop"), sampled(of, rows))
 
 
 def test_code_that_is_no_faster_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

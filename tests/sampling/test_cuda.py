@@ -7,20 +7,19 @@ from networks import SAMPLED
 
 from service.sampling.engine import Engine
 from service.sampling.example import ExampleRows
-from service.sampling.executor import Budgets, Pinned, Usual
+from service.sampling.executor import Budgets, Usual
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
 
 # Other kernels add in another order: of the largest output, fp32 without TF32.
 ROUNDING = 2e-5
-FLOAT32 = Pinned(float32=True)
 
 
-def engine(name: str, device: str, pinned: Pinned = FLOAT32) -> Engine:
+def engine(name: str, device: str) -> Engine:
     network, shapes, dtypes = SAMPLED[name]
     torch.manual_seed(0)
     budgets = Budgets(measuring_seconds=0)
-    return Engine(network(), shapes, dtypes, device=device, budgets=budgets, pinned=pinned)
+    return Engine(network(), shapes, dtypes, device=device, budgets=budgets)
 
 
 def rows_for(name: str, rows: int) -> tuple[torch.Tensor, ...]:
@@ -40,8 +39,8 @@ def test_samples_and_predictions_are_those_of_the_cpu(name: str) -> None:
     assert (there.predict(inputs).cpu() - predicted).abs().max() <= ROUNDING * predicted.abs().max()
 
 
-def test_bfloat16_is_taken_where_it_moves_the_mean_little() -> None:
-    of = engine("mlp", "cuda", Pinned())
+def test_bfloat16_is_taken_where_it_moves_the_mean_little(bfloat16: None) -> None:
+    of = engine("mlp", "cuda")
     assert of.plans is not None
     assert "vmap-bfloat16" in of.plans.shares
 
@@ -49,7 +48,7 @@ def test_bfloat16_is_taken_where_it_moves_the_mean_little() -> None:
 def test_compiled_code_runs_as_one_graph_and_gives_the_same() -> None:
     network, shapes, dtypes = SAMPLED["mlp"]
     torch.manual_seed(0)
-    of = Engine(network(), shapes, dtypes, device="cuda", usual=Usual(0, 50), pinned=FLOAT32)
+    of = Engine(network(), shapes, dtypes, device="cuda", usual=Usual(0, 50))
     inputs = rows_for("mlp", 1)
     expected = sampled(of, inputs, range(50), seed=0, plan="loop")
     of.compile(inputs, 0, 50)

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from service.errors import ModelError
-from service.sampling import executor
 from service.sampling.engine import Engine
 from service.sampling.executor import Budgets, Usual
 from service.sampling.plans import Vmap
@@ -101,10 +100,7 @@ class Fourier(nn.Module):
 
 
 @pytest.mark.parametrize("layer", [WithConstant, Fourier])
-def test_a_model_that_cannot_run_in_bfloat16_runs_in_float32(
-    layer: type[nn.Module], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(executor, "has_bfloat16", lambda _device: True)
+def test_a_model_that_cannot_run_in_bfloat16_runs_in_float32(layer: type[nn.Module], bfloat16: None) -> None:
     of = engine(nn.Sequential(nn.Linear(6, 8), nn.Dropout(0.3), layer()))
     assert of.plans is not None
     refused = {

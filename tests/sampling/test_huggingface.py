@@ -1,5 +1,7 @@
 """Classifiers of Hugging Face, unmodified, with both ways of attention that they have."""
 
+from functools import cache
+
 import pytest
 import torch
 from agreement import assert_close, assert_same_moments, sampled
@@ -23,6 +25,11 @@ def attention(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@cache
+def engine(served: Served, attention: str) -> Engine:
+    return served.engine(attention)
+
+
 def rows(served: Served, count: int, length: int = 6) -> tuple[Tensor, ...]:
     """Random rows; of text, each with another number of tokens that count."""
     torch.manual_seed(count)
@@ -44,7 +51,7 @@ SITES = {
 
 @pytest.mark.parametrize("name", sorted(HUGGINGFACE))
 def test_every_place_that_drops_is_a_site(name: str, attention: str) -> None:
-    report = HUGGINGFACE[name].engine(attention).report
+    report = engine(HUGGINGFACE[name], attention).report
     sites = report.sites
     assert not report.findings
     assert [site.mask_shape for site in sites] == SITES[name]
@@ -55,7 +62,7 @@ def test_every_place_that_drops_is_a_site(name: str, attention: str) -> None:
 def test_moments_are_those_of_the_plain_model_in_train_mode(served: Served, attention: str) -> None:
     """Mean and variance of 1000 samples each; within 5 standard errors of their difference, seed 3."""
     inputs = rows(served, 2)
-    ours = sampled(served.engine(attention), inputs, range(1000), seed=3).double()
+    ours = sampled(engine(served, attention), inputs, range(1000), seed=3).double()
     plain = served.network(attention).train()
     torch.manual_seed(3)
     given = dict(zip(served.names, inputs, strict=True))
@@ -69,16 +76,16 @@ def test_the_prediction_is_the_plain_models(served: Served, attention: str) -> N
     plain = served.network(attention).eval()
     with torch.no_grad():
         expected = plain(**dict(zip(served.names, inputs, strict=True))).logits
-    assert_close(expected, served.engine(attention).predict(inputs))
+    assert_close(expected, engine(served, attention).predict(inputs))
 
 
 def test_plans_agree_and_rows_are_alone(served: Served, attention: str) -> None:
-    engine, inputs = served.engine(attention), rows(served, 5)
-    batch = sampled(engine, inputs, range(6), plan=LOOP)
-    assert_close(batch, sampled(engine, inputs, range(6), plan="vmap"))
+    of, inputs = engine(served, attention), rows(served, 5)
+    batch = sampled(of, inputs, range(6), plan=LOOP)
+    assert_close(batch, sampled(of, inputs, range(6), plan="vmap"))
     for row in range(5):
         alone = tuple(tensor[row : row + 1] for tensor in inputs)
-        assert_close(batch[:, row : row + 1], sampled(engine, alone, range(6)))
+        assert_close(batch[:, row : row + 1], sampled(of, alone, range(6)))
 
 
 def test_without_an_output_by_name_the_model_says_what_it_gives() -> None:
