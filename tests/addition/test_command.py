@@ -221,19 +221,24 @@ def test_values_and_what_has_no_dropout_are_tried_too(add: Add, tmp_path: Path) 
     assert "nothing dropped; no dropout to sample" in add("certain", *said, *none).output
 
 
+def other(option: str, value: str) -> tuple[str, ...]:
+    """Give the usual arguments with another value of one."""
+    return (*without(CLASSIFIER, option), option, value)
+
+
 def without(arguments: tuple[str, ...], option: str) -> tuple[str, ...]:
     place = arguments.index(option)
     return arguments[:place] + arguments[place + 2 :]
 
 
 REFUSED: list[tuple[tuple[str, ...], str]] = [
-    ((*CLASSIFIER, "--labels", "a,b"), "small/model.toml: output.labels has 2, and the model gives 3"),
-    ((*CLASSIFIER, "--factory", "os:getcwd"), "is not in an allowed package"),
-    ((*CLASSIFIER, "--factory", "networks:linear"), "/mlp.safetensors lacks 1.bias, 1.weight"),
-    ((*CLASSIFIER, "--arguments", "[1]"), r"--arguments [1]: it must be a JSON object"),
-    ((*CLASSIFIER, "--arguments", '{"dropout": null}'), "model.toml cannot hold None: TOML has no"),
-    ((*CLASSIFIER, "--arguments", '{"a":' * 3000 + "1" + "}" * 3000), "it must be a JSON object: maximum"),
-    ((*CLASSIFIER, "--labels", "a,,b"), "--labels a,,b: a label is empty; give each class a name"),
+    (other("--labels", "a,b"), "small/model.toml: output.labels has 2, and the model gives 3"),
+    (other("--factory", "os:getcwd"), "is not in an allowed package"),
+    (other("--factory", "networks:linear"), "/mlp.safetensors lacks 1.bias, 1.weight"),
+    (other("--arguments", "[1]"), r"--arguments [1]: it must be a JSON object"),
+    (other("--arguments", '{"dropout": null}'), "model.toml cannot hold None: TOML has no"),
+    (other("--arguments", '{"a":' * 3000 + "1" + "}" * 3000), "it must be a JSON object: maximum"),
+    (other("--labels", "a,,b"), "--labels a,,b: a label is empty; give each class a name"),
     ((*CLASSIFIER, "--input", "image"), "--input image: write NAME:DTYPE:SHAPE, such as"),
     ((*CLASSIFIER, "--measure", "luck"), "policy.measure 'luck' is none of predictive_entropy"),
     ((*CLASSIFIER, "--huggingface", "."), "--huggingface says what --arguments, --factory, --input"),

@@ -134,7 +134,8 @@ def test_a_trailer_is_no_header(start: Start) -> None:
     """Not even where it would name the request: what a proxy let through as a trailer stays one."""
     body = json.dumps({"inputs": [ROW]}).encode()
     sent = (
-        f"POST {PREDICT} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{len(body):x}\r\n".encode()
+        head(PREDICT, **{"Transfer-Encoding": "chunked"})
+        + f"{len(body):x}\r\n".encode()
         + body
         + b"\r\n0\r\nX-Request-ID: smuggled\r\n\r\n"
     )

@@ -59,7 +59,8 @@ class Answered:
 
     def calibrated(self, *more: str) -> Result:
         arguments = ["calibrate", "small", "--from-reviews", "--repository", str(self.repository.path)]
-        arguments += ["--review-url", f"sqlite:///{self.repository.path.parent}/reviews.db"]
+        if "--review-url" not in more:
+            arguments += ["--review-url", f"sqlite:///{self.repository.path.parent}/reviews.db"]
         return CliRunner().invoke(main, [*arguments, "--factories", "networks", "--plan", "vmap", *more])
 
     @property

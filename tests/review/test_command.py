@@ -32,6 +32,19 @@ def lines(*labels: dict[str, Any]) -> str:
     return "\n".join(json.dumps(one) for one in labels)
 
 
+def model_of(labels: list[str], path: Path) -> Path:
+    """Write a model.toml with labels into a repository; gives the repository."""
+    folder = path / "models" / "digits"
+    folder.mkdir(parents=True)
+    (folder / "model.toml").write_text(
+        'name = "digits"\ntask = "classification"\nsource = {kind = "factory", factory = "a:b"}\n'
+        'input = [{name = "x", dtype = "float32", shape = [1]}]\n'
+        f"output = {{labels = {json.dumps(labels)}}}\n"
+        'policy = {measure = "predictive_entropy", threshold = 0.5}\n'
+    )
+    return folder.parent
+
+
 def test_items_are_listed_counted_and_exported(real: Store, database_url: str) -> None:
     first, second = real.enter([row(0, score=0.25), row(1, model="other")])
     listed = command(database_url, "list").stdout.splitlines()
@@ -99,15 +112,9 @@ def test_a_label_of_no_class_and_a_word_of_nobody_are_refused(
     real: Store, database_url: str, tmp_path: Path
 ) -> None:
     (identifier,) = real.enter([row()])
-    folder = tmp_path / "models" / "digits"
-    folder.mkdir(parents=True)
-    (folder / "model.toml").write_text(
-        'name = "digits"\ntask = "classification"\nsource = {kind = "factory", factory = "a:b"}\n'
-        'input = [{name = "x", dtype = "float32", shape = [1]}]\noutput = {labels = ["3", "4"]}\n'
-        'policy = {measure = "predictive_entropy", threshold = 0.5}\n'
-    )
+    models = model_of(["3", "4"], tmp_path)
     wrong = lines({"id": identifier, "label": "5"})
-    asked = ("import", "-", "--repository", str(tmp_path / "models"))
+    asked = ("import", "-", "--repository", str(models))
     done = command(database_url, *asked, "--reviewer", "ann", text=wrong)
     assert "line 1: label must be one of 3, 4, and is '5'" in done.stderr
     assert "line 1: it names no reviewer" in command(database_url, *asked, text=wrong).stderr
@@ -118,15 +125,9 @@ def test_a_label_may_be_a_number_and_is_kept_by_the_models_name(
 ) -> None:
     said = ["3", 3, 3.0, " 3 ", "03"]
     items = real.enter([row(number) for number in range(len(said) + 1)])
-    folder = tmp_path / "models" / "digits"
-    folder.mkdir(parents=True)
-    (folder / "model.toml").write_text(
-        'name = "digits"\ntask = "classification"\nsource = {kind = "factory", factory = "a:b"}\n'
-        'input = [{name = "x", dtype = "float32", shape = [1]}]\noutput = {labels = ["4", "True", "3"]}\n'
-        'policy = {measure = "predictive_entropy", threshold = 0.5}\n'
-    )
+    models = model_of(["4", "True", "3"], tmp_path)
     labels = [{"id": item, "label": label} for item, label in zip(items, [*said, True], strict=True)]
-    asked = ("import", "-", "--reviewer", "ann", "--repository", str(tmp_path / "models"))
+    asked = ("import", "-", "--reviewer", "ann", "--repository", str(models))
     for counted in ("6 items are resolved; 0 were so before", "0 items are resolved; 6 were so before"):
         assert counted in command(database_url, *asked, text=lines(*labels)).stderr
     found = [real.item(item).resolution for item in items]
