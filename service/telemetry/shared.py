@@ -26,6 +26,7 @@ _FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 _WHOLE, _VALUE = struct.Struct("i"), struct.Struct("dd")  # as the library has them in its files
 _HEAD_BYTES = 8
+_DAMAGED = (OSError, ValueError, LookupError, RuntimeError, struct.error)  # what reading one ends in
 
 _GONE = -1.0
 """Stands for a series that is no more: files that others read can lose none."""
@@ -71,7 +72,12 @@ class _OfAll(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Read them."""
-        for metric in MultiProcessCollector(None).collect():
+        try:
+            metrics = MultiProcessCollector(None).collect()
+        except _DAMAGED:
+            files = [str(path) for path in Path(os.environ[_FOLDER]).glob("*.db")]
+            metrics = MultiProcessCollector.merge([path for path in files if _is_sound(path)])
+        for metric in metrics:
             if metric.type == "gauge":
                 metric.samples = [sample for sample in metric.samples if sample.value != _GONE]
             yield metric
@@ -149,6 +155,16 @@ class WrittenDict(MmapedDict):
                 "metrics cannot be written to %s, where other processes read them: %s", self._fname, cause
             )
         self._is_behind = True
+
+
+def _is_sound(path: str) -> bool:
+    """Tell whether a file can be read, or was cut off or written over by another."""
+    try:
+        MultiProcessCollector.merge([path])
+    except _DAMAGED as cause:
+        log.warning("the metrics in %s are left out: the file is damaged (%s)", path, cause)
+        return False
+    return True
 
 
 def _opened(filename: str, content: bytes) -> int:

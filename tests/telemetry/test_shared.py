@@ -71,6 +71,14 @@ def test_what_a_full_disk_did_not_take_is_written_once_there_is_room(
     again.close()
 
 
+def test_a_file_of_metrics_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
+    for rows in (3, 2):
+        run(TELL.format(rows=rows, share=0.5), tmp_path)
+    os.truncate(min(tmp_path.glob("gauge_livesum_*")), 0)
+    kept = run(SHOW, tmp_path)
+    assert "unsure_pending_rows 3.0" in kept or "unsure_pending_rows 2.0" in kept
+
+
 def test_a_file_of_metrics_that_cannot_be_made_costs_no_process(tmp_path: Path) -> None:
     written = WrittenDict(str(tmp_path / "nowhere" / "counter_1.db"))
     written.write_value("a", 1.0, 0.0)
