@@ -153,16 +153,22 @@ class Link:
         if isinstance(message, Outcome):
             self._waiting.pop(message.ticket).settle(message)
         else:
-            self._send(Executed(self._execute(message)))
+            # In a thread of its own: a load that takes long, or for ever, holds up none of another model.
+            threading.Thread(target=self._carry_out, args=(message,), name="change", daemon=True).start()
+
+    def _carry_out(self, order: Order) -> None:
+        done = self._execute(order)
+        with suppress(OSError):  # nobody is there to be told, which the thread that listens sees to
+            self._send(Executed(order.model, done))
 
     def _execute(self, order: Order) -> bool:
-        asked = next((one for one in self._waiting.values() if one.asks_for(order)), None)
+        asked = next((one for one in list(self._waiting.values()) if one.asks_for(order)), None)
         failure: UnsureError | None = None
         try:
             self._apply(order.action, order.model)
         except UnsureError as cause:
             failure = cause
-        except Exception:
+        except BaseException:  # whatever ends it: the supervisor waits for an answer
             log.exception("this process could not %s %s", order.action, order.model)
             return False
         if asked is not None:

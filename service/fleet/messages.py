@@ -42,9 +42,11 @@ class Executed(msgspec.Struct, tag=True, frozen=True):
     """To the supervisor: it was done, or not.
 
     Args:
+        model: with which; a process is told of one change of a model at a time.
         done: whether it was.
     """
 
+    model: str
     done: bool
 
 

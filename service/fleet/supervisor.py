@@ -83,7 +83,7 @@ class Supervisor:
         self._members: dict[int, Member] = {}
         self._starts: dict[int, float] = {}  # when which number shall start
         self._deaths = [0] * count
-        self._changes: deque[_Change] = deque()
+        self._changes: dict[str, deque[_Change]] = {}  # by model: one's take nobody's turn
         self._unloaded: set[str] = set()
         self._answered = False
         self._stopping = False
@@ -171,42 +171,47 @@ class Supervisor:
 
     def _ask(self, member: Member, asked: Asked) -> None:
         # The one who asks is the first: where it fails, nobody else is told, and nothing has changed.
-        self._changes.append(_Change(member, asked, deque([member])))
-        if len(self._changes) == 1:
-            self._next()
+        changes = self._changes.setdefault(asked.model, deque())
+        changes.append(_Change(member, asked, deque([member])))
+        if len(changes) == 1:
+            self._next(asked.model)
 
     def _executed(self, member: Member, executed: Executed) -> None:
-        change = self._changes[0]
-        if change.current is not member:
+        changes = self._changes.get(executed.model)
+        if not changes or changes[0].current is not member:
             return
+        change = changes[0]
         change.outcomes.append(executed.done)
         if executed.done and len(change.outcomes) == 1:
             # Whoever starts from now on knows it; one that is loading hears it when it has loaded.
             remember = self._unloaded.add if change.asked.action == "unload" else self._unloaded.discard
             remember(change.asked.model)
             change.left.extend(one for one in self._members.values() if one is not member)
-        self._next()
+        self._next(executed.model)
 
     def _lost(self, member: Member) -> None:
         """Go on without a process: the one in its place reads the disk anew."""
-        for change in self._changes:
-            if member in change.left:
-                change.left.remove(member)
-            if change.asker is member and not change.outcomes:
-                change.left.clear()  # what may have ended the one who asked is not tried on the others
-        if self._changes and self._changes[0].current is member:
-            self._next()
+        for model, changes in list(self._changes.items()):
+            for change in changes:
+                if member in change.left:
+                    change.left.remove(member)
+                if change.asker is member and not change.outcomes:
+                    change.left.clear()  # what may have ended the one who asked is not tried on the others
+            if changes[0].current is member:
+                self._next(model)
 
-    def _next(self) -> None:
-        """Tell the next process of the change, or the one who asked how it went."""
-        while self._changes:
-            change = self._changes[0]
+    def _next(self, model: str) -> None:
+        """Tell the next process of a model's change, or the one who asked how it went."""
+        changes = self._changes[model]
+        while changes:
+            change = changes[0]
             if change.left:
                 change.current = change.left.popleft()
                 self._tell(change.current, Order(change.asked.action, change.asked.model))
                 return
-            self._changes.popleft()
+            changes.popleft()
             self._finish(change)
+        del self._changes[model]
 
     def _finish(self, change: _Change) -> None:
         done = sum(change.outcomes)

@@ -11,6 +11,7 @@ from service.repository.factory import build
 from service.repository.huggingface import read_pretrained
 from service.repository.manifest import MODEL_NAME, FactorySource, HuggingFaceSource, Manifest
 from service.repository.manifest_file import read_manifest
+from service.repository.proportion import in_proportion
 from service.repository.text import read_tokenizer
 from service.repository.weights import load_weights
 
@@ -110,7 +111,8 @@ class ModelFolder:
             read = read_pretrained(folder, manifest)
             module, manifest, digests = read.module, read.manifest, read.digests
         else:
-            module = self._built(manifest.source, allowed_factories)
+            with in_proportion(folder / WEIGHTS_FILE):
+                module = self._built(manifest.source, allowed_factories)
             digests = {WEIGHTS_FILE: load_weights(module, folder / WEIGHTS_FILE)}
         tokenizer = None
         if manifest.tokenizer:

@@ -21,6 +21,7 @@ from service.repository.files import bound_digest
 from service.repository.manifest import InputSpec, Manifest
 from service.repository.pixels import PREPROCESSOR_FILE, image_shape, read_preprocessor
 from service.repository.pretrained import CONFIG_FILE, TOKENS, PretrainedConfig, read_config, read_json
+from service.repository.proportion import in_proportion
 from service.repository.text import TokenizerSpec
 from service.repository.weights import READ, check_finite, check_names, looks_like
 
@@ -186,9 +187,10 @@ def _loaded(kind: type[Any], settings: Any, path: Path) -> nn.Module:
         raise WeightsError(f"{path} is not a safetensors file: {looks_like(path) or cause}") from cause
     try:
         module: nn.Module
-        module, told = kind.from_pretrained(
-            None, config=settings, state_dict=weights, dtype=torch.float32, output_loading_info=True
-        )
+        with in_proportion(path):
+            module, told = kind.from_pretrained(
+                None, config=settings, state_dict=weights, dtype=torch.float32, output_loading_info=True
+            )
     except Exception as cause:  # a wrong shape is a RuntimeError, and a missing library an ImportError
         raise WeightsError(f"{path} does not fit the model: {cause}") from cause
     check_names(path, told["missing_keys"], told["unexpected_keys"])

@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
-from math import isfinite
+from math import isfinite, prod
 from pathlib import Path
 from typing import Any, get_args
 
@@ -27,6 +27,7 @@ from service.repository.manifest import (
 from service.repository.text import TokenizerSpec, TokensSpec, input_rules
 
 _MOST_BYTES = 2**20
+_LARGEST_ROW = 2**28
 _LARGEST_SEED = 2**64 - 1
 
 
@@ -129,6 +130,11 @@ def _rules(manifest: Manifest, folder: str) -> list[tuple[bool, str, str]]:
         (manifest.name != folder, "name", f"{manifest.name!r} must be the folder's name, {folder!r}"),
         (len(set(names)) < len(names), "input.name", f"each may stand once: {', '.join(names)}"),
         (any(0 in tensor.shape for tensor in manifest.input), "input.shape", "a dimension cannot be 0"),
+        (
+            any(prod(max(1, size) for size in tensor.shape) > _LARGEST_ROW for tensor in manifest.input),
+            "input.shape",
+            f"a row has more than {_LARGEST_ROW} numbers",
+        ),
         (not all(_ascends(tensor.range) for tensor in manifest.input), "input.range", "is [lowest, highest]"),
         (
             classifies and len(output.labels) == 1,

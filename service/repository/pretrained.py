@@ -1,5 +1,6 @@
 """What a folder of Hugging Face says about its model, read without running anything of it."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,9 @@ _FETCHED = {
     "quantization_config": "quantised weights are not served; save the model in full precision",
     "use_pretrained_backbone": "it has weights fetched from the network; save the whole model",
 }
+# The library makes lists as long as these say, before a network is built.
+_COUNTS = re.compile(r"(layers?|depths?|blocks|experts|heads|num_labels)$")
+_MOST_COUNTED = 1_000_000
 _ATTENTION = (None, "eager", "sdpa")
 
 
@@ -116,6 +120,13 @@ def read_json(path: Path) -> tuple[dict[str, Any], str]:
 
 def _check_nothing_is_fetched(config: PretrainedConfig) -> None:
     for key, value in _entries(config.values):
+        counted = value if isinstance(value, list) else [value]
+        if _COUNTS.search(key) and any(
+            isinstance(one, int | float) and one > _MOST_COUNTED for one in counted
+        ):
+            raise PretrainedError(
+                f"{config.path}: {key} is {value}, and {_MOST_COUNTED} is the most that is read"
+            )
         if key in _FETCHED and value:
             raise PretrainedError(f"{config.path} has {key}: {_FETCHED[key]}")
         if key.endswith("attn_implementation") and value not in _ATTENTION:

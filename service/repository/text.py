@@ -38,7 +38,7 @@ class TokenizerSpec(Struct, frozen=True, forbid_unknown_fields=True):
         file: in the version's folder, as the library tokenizers writes it.
     """
 
-    max_tokens: Annotated[int, Meta(ge=1)]
+    max_tokens: Annotated[int, Meta(ge=1, le=2**20)]
     file: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")] = "tokenizer.json"
 
 

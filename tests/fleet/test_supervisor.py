@@ -56,6 +56,22 @@ def test_changes_asked_at_one_time_are_made_in_one_order_by_all() -> None:
             assert len(applied[0]) == 2
 
 
+def test_a_change_that_takes_long_holds_up_none_of_another_model() -> None:
+    with fleet(2) as running:
+        zero, one = running.started(2)
+        one.do("hold")
+        assert one.next() == ("holding",)
+        zero.do(("reload", "digits"))
+        assert zero.next() == ("applied", "reload", "digits")
+        one.do(("reload", "never held"))
+        assert one.next() == ("applied", "reload", "never held")
+        assert zero.next() == ("applied", "reload", "never held")
+        assert one.next() == ("done",)
+        one.do("go on")
+        assert one.next() == ("applied", "reload", "digits")
+        assert zero.next() == ("done",)
+
+
 def test_what_dies_is_started_anew_and_told_what_is_out_of_service() -> None:
     with fleet(2) as running:
         zero, one = running.started(2)

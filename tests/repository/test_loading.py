@@ -288,6 +288,35 @@ def test_no_weights_stay_mapped_or_are_ever(repository: Repository, monkeypatch:
     assert not any(str(folder) in one for one in mapped)
 
 
+def deep() -> nn.Module:
+    return nn.Sequential(*(nn.Linear(2, 2) for _ in range(10**6)))
+
+
+def wide() -> nn.Module:
+    return nn.Sequential(*(nn.Linear(2**13, 2**13, device="meta") for _ in range(10)))
+
+
+@pytest.mark.parametrize("factory", [deep, wide])
+def test_a_network_far_larger_than_its_weights_is_not_built_to_its_end(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, factory: Any
+) -> None:
+    built = []
+
+    def counted() -> nn.Module:
+        built.append("begun")
+        module = factory()
+        built.append("done")
+        return module
+
+    counted.__module__ = "networks"
+    monkeypatch.setattr(networks, "counted", counted, raising=False)
+    repository.add(factory="counted", network=networks.mlp())
+    with pytest.raises(FactoryError, match=r"far larger than weights.safetensors, which has \d tensors"):
+        read(repository)
+    assert built == ["begun"]
+    nn.Sequential(*(nn.Linear(2, 2) for _ in range(5001)))  # elsewhere nothing is counted
+
+
 def test_a_factory_that_gives_one_module_twice_gives_two_models(repository: Repository) -> None:
     """Each version has its own weights, though the factory keeps the module."""
     for version in (1, 2):

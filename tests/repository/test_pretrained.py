@@ -196,6 +196,8 @@ REFUSED: list[tuple[Callable[[Path], Any], type[LoadError], str]] = [
     (config(problem_type="regression"), PretrainedError, "is of a model for regression"),
     (config(id2label={"0": "a", "2": "b"}), PretrainedError, "id2label must name the outputs from 0"),
     (config(hidden_size="wide"), PretrainedError, "is refused by transformers"),
+    (config(num_hidden_layers=10**6), WeightsError, "the network is far larger than model.safetensors"),
+    (config(num_hidden_layers=10**9), PretrainedError, "num_hidden_layers is 1000000000, and 1000000 is"),
     (config(hidden_size=14), WeightsError, "model.safetensors does not fit the model"),
     (lambda folder: (folder / "config.json").write_text("[]"), PretrainedError, "is no JSON object"),
     (lambda folder: (folder / "config.json").unlink(), PretrainedError, "cannot be read"),

@@ -144,7 +144,7 @@ def test_a_disk_that_is_full_is_told_once_however_often_it_is_read_meanwhile(
     caplog.set_level(logging.INFO, "unsure")
     store = stored(f"sqlite:///{path}")
     (first,) = store.enter([row()])
-    short_files(Path(f"{path}-wal").stat().st_size)
+    short_files(512)  # the journal would be longer
     for _ in range(3):
         refused(store, "its disk cannot be read or written")
         assert [item.id for item in store.page(Filter(), "oldest", 10).items] == [first]

@@ -205,16 +205,14 @@ def test_a_database_of_a_later_program_is_left_alone(store: Store, database_url:
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_sqlite_waits_for_the_disk_and_keeps_a_log_ahead(
-    store: Store, database: Database, tmp_path: Path
-) -> None:
+def test_sqlite_waits_for_the_disk_and_maps_no_file(store: Store, database: Database, tmp_path: Path) -> None:
     store.open()
     with database.writing() as connection:
         asked = {
             name: connection.execute(text(f"PRAGMA {name}")).scalar()
-            for name in ("journal_mode", "synchronous")
+            for name in ("journal_mode", "synchronous", "mmap_size")
         }
-    assert asked == {"journal_mode": "wal", "synchronous": 2}
+    assert asked == {"journal_mode": "truncate", "synchronous": 2, "mmap_size": 0}
     assert stat.S_IMODE((tmp_path / "reviews.db").stat().st_mode) == 0o600
 
 
