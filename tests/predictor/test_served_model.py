@@ -69,22 +69,18 @@ def test_probabilities_must_not_be_taken_for_logits(repository: Repository) -> N
 
 
 @pytest.mark.parametrize(
-    ("given", "labels", "activation", "message"),
+    ("factory", "labels", "activation", "message"),
     [
-        (1, 2, "softmax", r"has 2, and the model gives 1 class; .* give two: the logits \[0, z\] where"),
-        (1, 2, "none", r"or \[1 - z, z\] where it is a probability"),
-        (3, 3, "none", r"look like a sigmoid's, .* give the logits from before the sigmoid"),
+        ("squashed_alone", 2, "softmax", r"gives 1 class; .* give two: the logits \[0, z\] where"),
+        ("squashed_alone", 2, "none", r"or \[1 - z, z\] where it is a probability"),
+        ("squashed", 3, "none", r"look like a sigmoid's, .* give the logits from before the sigmoid"),
     ],
 )
 def test_what_is_no_classes_probabilities_is_refused_with_the_way_out(
-    repository: Repository, given: int, labels: int, activation: str, message: str
+    repository: Repository, factory: str, labels: int, activation: str, message: str
 ) -> None:
     """A softmax of what a sigmoid gave, or of one number, means nothing: it is never advised."""
-    repository.add(
-        factory="squashed",
-        arguments={"outputs": given},
-        output={"labels": LABELS[:labels], "activation": activation},
-    )
+    repository.add(factory=factory, output={"labels": LABELS[:labels], "activation": activation})
     folder = ModelFolder(repository.path / "small")
     with pytest.raises(ManifestError, match=message) as refused:
         prepare(folder.read(folder.manifest(), 1, ("networks",)), Execution())

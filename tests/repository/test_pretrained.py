@@ -195,7 +195,7 @@ REFUSED: list[tuple[Callable[[Path], Any], type[LoadError], str]] = [
     (
         config(architectures=["Wav2Vec2ForSequenceClassification"], model_type="wav2vec2"),
         PretrainedError,
-        "Wav2Vec2ForSequenceClassification is a model for audio classification, which is not served; served are",
+        "Wav2Vec2ForSeq.* is a model for audio classification, which is not served; served are",
     ),
     (config(problem_type="multi_label_classification"), PretrainedError, "several labels may hold at once"),
     (config(problem_type="regression"), PretrainedError, "is of a model for regression"),
