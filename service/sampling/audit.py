@@ -214,7 +214,7 @@ def _sample(
     by_name = {site.name: site for site in sites}
 
     def drop(call: DropoutCall, site: Site) -> Tensor:
-        drawn = replace(site, rate=max(site.rate, _OFTEN)) if often else site
+        drawn = replace(site, rate=max(site.zeros, _OFTEN), drawn_rate=None) if often else site
         return masked(call, site, _mask(drawn, number).to(inputs[0].device), in_place=True)
 
     return one_output(model.sample(inputs, by_name, drop), len(inputs[0]))

@@ -16,11 +16,13 @@ from torch import Tensor
 from service.errors import ModelRefused
 from service.sampling.flow import Flow
 from service.sampling.interception import DropoutCall
-from service.sampling.kinds import UNIFORM, Shape
+from service.sampling.kinds import BERNOULLI, UNIFORM, Shape
 from service.sampling.observation import PassObserver, RandomOperation
 from service.sampling.sites import RowDimension, Site
 from service.sampling.stochastic import Inputs, StochasticModel
 from service.sampling.thresholds import ThresholdWatch
+
+_ROUNDING = 1e-6
 
 Example = Callable[[int], Inputs]  # a number of rows → inputs with so many rows
 
@@ -182,6 +184,10 @@ def _site(seen: _SeenCall, rows: RowDimension | None, share_of_cost: float) -> S
 
 def _rated(site: Site, two: Mapping[str, Tensor], three: Mapping[str, Tensor]) -> Site:
     """Give a site of uniform draws its rate, on average over its units, as passes of 2 and 3 rows show it."""
+    if site.kind == BERNOULLI.name and site.name in two:
+        rate = two[site.name]
+        inverted = rate.min() == rate.max() and abs(rate.max().item() - (1 - site.rate)) < _ROUNDING
+        return replace(site, rate=1 - site.rate, drawn_rate=site.rate) if inverted else site
     if site.kind != UNIFORM.name:
         return site
     if site.name not in two or site.name not in three:

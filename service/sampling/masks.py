@@ -66,7 +66,7 @@ def site_factors(seed: int, site: Site, samples: range, device: torch.device | s
     """
     if site.kind == UNIFORM.name:
         return torch.from_numpy(uniforms(seed, site.name, site.mask_shape, samples)).to(device)
-    masks = keep_masks(seed, site.name, site.rate, site.mask_shape, samples)
+    masks = keep_masks(seed, site.name, site.zeros, site.mask_shape, samples)
     return torch.from_numpy(masks).to(device, torch.float32).mul_(site.kept_scale)
 
 

@@ -56,6 +56,7 @@ class Site:
         share_of_cost: the share of a pass's floating-point operations that run after it, 0 to 1.
         rows: where its input holds the rows; None where it has none, as where weights are dropped.
         sampled: whether samples drop here; where not, the site does nothing, as in eval mode.
+        drawn_rate: of the zeros that the model draws, where it drops by ones; None where it is the rate.
         decides: whether the model decides by it what runs, as where layers are left out.
     """
 
@@ -69,6 +70,12 @@ class Site:
     rows: RowDimension | None
     sampled: bool = True
     decides: bool = False
+    drawn_rate: float | None = None
+
+    @property
+    def zeros(self) -> float:
+        """The probability of a zero among its factors."""
+        return self.rate if self.drawn_rate is None else self.drawn_rate
 
     @property
     def mask_bytes(self) -> int:

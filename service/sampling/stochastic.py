@@ -111,6 +111,8 @@ def _recognised(call: DropoutCall, sites: Sites) -> Site:
         raise ModelError(f"dropout at {call.name} did not run when the model was loaded, so it has no mask")
     if site.kind != call.kind.name:
         raise ModelError(f"dropout at {call.name} was {site.kind} at load and is now {call.kind.name}")
-    if site.rate != call.arguments.rate and not call.kind.uniform:  # its rate is the model's to compare with
-        raise ModelError(f"dropout at {call.name} had rate {site.rate} at load and now {call.arguments.rate}")
+    if site.zeros != call.arguments.rate and not call.kind.uniform:  # its rate is the model's to compare with
+        raise ModelError(
+            f"dropout at {call.name} had rate {site.zeros} at load and now {call.arguments.rate}"
+        )
     return site

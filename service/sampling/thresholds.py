@@ -102,6 +102,11 @@ class _Mask:
         return torch.where(on_drops, self.chance, 1 - self.chance)
 
     @property
+    def is_finite(self) -> bool:
+        """Whether neither value is next to minus infinity."""
+        return bool(((self.off > _NO_SCORE) & (self.on > _NO_SCORE)).all())
+
+    @property
     def likelier(self) -> Tensor:
         """The value that is more likely."""
         return torch.where(self.chance > 0.5, self.on, self.off)
@@ -172,11 +177,13 @@ class ThresholdWatch(TorchFunctionMode):
         self.decisions: list[str] = []
         self.unfollowed: list[ModelRefused] = []
         self._turned = turned
+        self._of_uniforms: set[str] = set()
         # Each holds its tensor, so no other can come by its id.
         self._watched: dict[int, _Uniform | _Mask] = {}
 
     def follow(self, site: str, drawn: Tensor) -> None:
         """Watch what becomes of a draw, whose tensor stands for any numbers from 0 to 1."""
+        self._of_uniforms.add(site)
         self._keep(_Uniform(site, drawn, torch.zeros_like(drawn), torch.ones_like(drawn)))
 
     def follow_mask(self, site: str, drawn: Tensor, chance: float) -> None:
@@ -246,7 +253,8 @@ class ThresholdWatch(TorchFunctionMode):
             return self._keep_made(_Mask(met.site, on, met.chance, off, on), call)
         if _is_of_each(met, call):
             return self._of_each(met, call)
-        if call.function.__name__ in _READS:
+        is_added = call.name in _AFFINE - _MULTIPLIES and met.site in self._of_uniforms and met.is_finite
+        if call.function.__name__ in _READS or is_added:
             raise _lost(met, call)
         made = self._run_with_expectations([met], call)
         if call.name in _MULTIPLIES:

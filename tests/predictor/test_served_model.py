@@ -68,6 +68,25 @@ def test_probabilities_must_not_be_taken_for_logits(repository: Repository) -> N
         prepare(folder.read(folder.manifest(), 1, ("networks",)), Execution())
 
 
+@pytest.mark.parametrize(
+    ("factory", "labels", "activation", "message"),
+    [
+        ("squashed_alone", 2, "softmax", r"gives 1 class; .* give two: the logits \[0, z\] where"),
+        ("squashed_alone", 2, "none", r"or \[1 - z, z\] where it is a probability"),
+        ("squashed", 3, "none", r"look like a sigmoid's, .* give the logits from before the sigmoid"),
+    ],
+)
+def test_what_is_no_classes_probabilities_is_refused_with_the_way_out(
+    repository: Repository, factory: str, labels: int, activation: str, message: str
+) -> None:
+    """A softmax of what a sigmoid gave, or of one number, means nothing: it is never advised."""
+    repository.add(factory=factory, output={"labels": LABELS[:labels], "activation": activation})
+    folder = ModelFolder(repository.path / "small")
+    with pytest.raises(ManifestError, match=message) as refused:
+        prepare(folder.read(folder.manifest(), 1, ("networks",)), Execution())
+    assert "softmax" not in str(refused.value)
+
+
 def test_integers_are_held_to_their_range(repository: Repository) -> None:
     """A number outside of a vocabulary is the request's fault, and no error of the model."""
     tokens = {"name": "tokens", "dtype": "int64", "shape": [-1], "range": [0, 9]}

@@ -192,6 +192,11 @@ REFUSED: list[tuple[Callable[[Path], Any], type[LoadError], str]] = [
     (config(architectures=["BertModel"]), PretrainedError, "BertModel is a model for"),
     (config(architectures=["BertForTokenClassification"]), PretrainedError, TOKENS),
     (config(architectures=["GPT2ForSequenceClassification"]), PretrainedError, "is no class of bert"),
+    (
+        config(architectures=["Wav2Vec2ForSequenceClassification"], model_type="wav2vec2"),
+        PretrainedError,
+        "Wav2Vec2ForSeq.* is a model for audio classification, which is not served; served are",
+    ),
     (config(problem_type="multi_label_classification"), PretrainedError, "several labels may hold at once"),
     (config(problem_type="regression"), PretrainedError, "is of a model for regression"),
     (config(id2label={"0": "a", "2": "b"}), PretrainedError, "id2label must name the outputs from 0"),

@@ -126,6 +126,10 @@ LOST: dict[str, tuple[Draw, str]] = {
     ),
     "read": (lambda _, x: x * torch.rand(()).item(), r"what becomes of .* drawn at 1 is not seen"),
     "read by Python": (lambda _, x: x * float(torch.rand(())), r"drawn at 1 go into __float__"),
+    "added as a mask": (
+        lambda _, x: x + (torch.rand_like(x) < 0.5).float() - 0.5,
+        r"the mask drawn at 1 goes into add",
+    ),
     "summed": (lambda _, x: x * (torch.rand_like(x) < KEEP).sum(), r"the mask drawn at 1 goes into sum"),
     "an index": (lambda _, x: x[torch.rand(len(x)) < KEEP], r"the mask drawn at 1 goes into __getitem__"),
     "floored too far": (lambda _, x: x * (1.5 + torch.rand_like(x)).floor(), r"more than zeros and ones"),

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from agreement import assert_close, assert_same_moments, sampled, train_mode
-from ordinary_networks import ORDINARY, Ordinary
+from ordinary_networks import ORDINARY, Ordinary, P
 from torch import Tensor, nn
 
 from service.errors import ModelRefused
@@ -60,6 +60,15 @@ def test_moments_are_those_of_the_plain_model_in_training_mode(name: str) -> Non
     assert_same_moments(given, plain_samples(case, inputs).double().numpy(), standard_errors=5)
     expected = network(case).eval()(*(tensor.clone() for tensor in inputs))
     assert_close(of.predict(inputs), case.main(expected, evaluating=True))
+
+
+RATED = ["bernoulli_bool_where", "bernoulli_inverted", "bernoulli_one_less", "deberta_stable_dropout"]
+RATED += ["bernoulli_smaller_turned", "torch_alpha_dropout", "layer_drop_item", "weight_drop_fastai"]
+
+
+@pytest.mark.parametrize("name", RATED)
+def test_the_rate_is_what_is_dropped_whichever_way_the_mask_is_drawn(name: str) -> None:
+    assert {round(site.rate, 6) for site in engine(ORDINARY[name]).report.sites} == {P}
 
 
 @pytest.mark.parametrize("name", REFUSED)

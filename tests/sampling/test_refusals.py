@@ -72,6 +72,18 @@ def with_teacher() -> nn.Module:
     return model
 
 
+def replaces(self: nn.Module, x: Tensor) -> Tensor:
+    if self.training:
+        self.teacher = nn.Parameter(0.9 * self.get_parameter("teacher"), requires_grad=False)
+    return F.dropout(x, 0.5, self.training)
+
+
+def with_replaced_teacher() -> nn.Module:
+    model = function(replaces)
+    model[1].register_parameter("teacher", nn.Parameter(torch.ones(1), requires_grad=False))
+    return model
+
+
 def remembers(self: nn.Module, x: Tensor) -> Tensor:
     before = getattr(self, "before", None)
     self.before = x.detach()
@@ -146,6 +158,11 @@ REFUSED: dict[str, tuple[nn.Module, Sequence[int], str]] = {
         with_teacher(),
         (6,),
         r"1.teacher, sampling 1.teacher changes while the model runs",
+    ),
+    "replaced parameter": (
+        with_replaced_teacher(),
+        (6,),
+        r"1.teacher, sampling 1.teacher changes while the model runs|sampling 1.teacher changes",
     ),
     "scripted": (
         nn.Sequential(nn.Linear(6, 4), torch.jit.script(nn.Dropout(0.5))),
