@@ -1,11 +1,26 @@
 """The socket that requests come in by; whoever reaches it must need a key, unless only this machine does."""
 
+import ctypes
 import socket
+import struct
+import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 from service.errors import StartError
+
+
+_SO_ATTACH_FILTER = 26
+# Of a packet's TCP header: drop it where of the flags SYN and ACK it has SYN alone (classic BPF, linux/filter.h).
+_NO_NEW_CONNECTION = (
+    (0x30, 0, 0, 13),
+    (0x54, 0, 0, 0x12),
+    (0x15, 0, 1, 0x02),
+    (0x06, 0, 0, 0),
+    (0x06, 0, 0, 0xFFFF),
+)
 
 
 @dataclass(frozen=True)
@@ -54,6 +69,21 @@ def listening(host: str, port: int, *, guarded: bool, shared: bool = False) -> s
             listener.close()
         raise _unavailable(host, port, cause) from cause
     return listener
+
+
+def turn_away(listener: socket.socket) -> None:
+    """Let nobody connect any more who has not begun to, so that the queue of a listener can be emptied.
+
+    Whoever tries is not refused but unheard, and tries again a second later, when the listener is closed or
+    another process has the port. Where the system cannot do this, nothing happens.
+    """
+    if sys.platform != "linux":
+        return
+    program = b"".join(struct.pack("HBBI", *line) for line in _NO_NEW_CONNECTION)
+    kept = ctypes.create_string_buffer(program)
+    with suppress(OSError):
+        address = struct.pack("HP", len(_NO_NEW_CONNECTION), ctypes.addressof(kept))
+        listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, address)
 
 
 def _resolved(host: str, port: int) -> _Place:
