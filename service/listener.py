@@ -11,9 +11,8 @@ from typing import Any
 
 from service.errors import StartError
 
-
 _SO_ATTACH_FILTER = 26
-# Of a packet's TCP header: drop it where of the flags SYN and ACK it has SYN alone (classic BPF, linux/filter.h).
+# Of a packet's TCP header: drop it where it has of the flags SYN and ACK the first alone (classic BPF).
 _NO_NEW_CONNECTION = (
     (0x30, 0, 0, 13),
     (0x54, 0, 0, 0x12),

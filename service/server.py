@@ -158,7 +158,7 @@ class Server(uvicorn.Server):
         waiting = True
         while waiting and loop.time() < end:
             await asyncio.sleep(_LOOK_SECONDS)
-            waiting = any(connection.cycle is None for connection in self.server_state.connections)
+            waiting = any(getattr(one, "cycle", None) is None for one in self.server_state.connections)
         for listener in sockets or []:
             await self._let_in(listener)
         await super().shutdown(sockets)
