@@ -32,8 +32,8 @@ from service.telemetry.shared import shared_metrics
 log = logging.getLogger("unsure")
 
 _LEAVING_SECONDS = 2.0  # to answer what was cut off when its time was over
-_ARRIVING_SECONDS = 0.5  # until the first request of a connection is here: then it is none that waits
 _LOOK_SECONDS = 0.05  # long enough to read what has arrived
+_LOOKS = 10  # for the first request of a connection; one without is closed then
 
 
 def serve(settings: Settings) -> None:
@@ -153,14 +153,13 @@ class Server(uvicorn.Server):
         self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
         for listener in sockets or []:
             turn_away(listener)
-        loop = asyncio.get_running_loop()
-        end = loop.time() + _ARRIVING_SECONDS
-        waiting = True
-        while waiting and loop.time() < end:
+        # Looks are counted, and no time is taken: a process that hardly runs reads late what came early.
+        for _ in range(_LOOKS):
+            for listener in sockets or []:
+                await self._let_in(listener)
             await asyncio.sleep(_LOOK_SECONDS)
-            waiting = any(getattr(one, "cycle", None) is None for one in self.server_state.connections)
-        for listener in sockets or []:
-            await self._let_in(listener)
+            if all(getattr(one, "cycle", None) is not None for one in self.server_state.connections):
+                break
         await super().shutdown(sockets)
 
     async def _let_in(self, listener: socket.socket) -> None:
