@@ -23,7 +23,7 @@ from statistics import quantiles
 from measuring import machine, progress  # the folder of a script is on its path
 from servers import running, unsure
 
-SHORT, LONG = (1, 50), (8, 1000)  # rows, and samples of each
+SHORT, LONG = (1, 50), (8, 500)  # rows, and samples of each
 DEADLINE_SECONDS = 5.0
 FEW, MANY = 4, 150  # clients; every fourth sends short requests
 _FEATURES = 784
@@ -102,12 +102,18 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--seconds", type=float, default=60, help="of each load")
     options.add_argument("--warm", type=float, default=20, help="seconds before each: code is compiled")
+    options.add_argument(
+        "--deadline",
+        type=float,
+        default=DEADLINE_SECONDS,
+        help="in seconds; longer where a long request takes over a tenth of it",
+    )
     options.add_argument("--unsure", nargs="*", default=[], help="options of the server, without their --")
     given = options.parse_args()
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     own = [f"--{option}" for option in given.unsure]
-    server = unsure("--deadline-seconds", f"{DEADLINE_SECONDS:g}", "--port", str(port), *own)
+    server = unsure("--deadline-seconds", f"{given.deadline:g}", "--port", str(port), *own)
     server = replace(server, health=f"http://127.0.0.1:{port}/v2/health/ready")
     print(machine(), end="\n\n")
     with tempfile.TemporaryDirectory() as name, running(server, "uncertainty", Path(name)):
@@ -116,7 +122,7 @@ def main() -> None:
         progress(f"{MANY} clients")
         many = asyncio.run(load(port, MANY, given.warm, given.seconds))
     show(f"{FEW} clients", few)
-    show(f"{MANY} clients, deadline {DEADLINE_SECONDS:g} s", many)
+    show(f"{MANY} clients, deadline {given.deadline:g} s", many)
     print(f"goodput under overload: {many.goodput / few.goodput:.0%} of that without")
 
 

@@ -95,7 +95,7 @@ class Simulation:
         overhead: float = 0.0,
         deadline: float = DEADLINE,
     ) -> None:
-        self._slowness, self._overhead, self._deadline = slowness, overhead, deadline
+        self._slowness, self.overhead, self._deadline = slowness, overhead, deadline
         self.queue = FairQueue(BATCH_SECONDS, 256, deadline)
         self.now = 0.0
         self._kinds: dict[Job, Kind] = {}
@@ -130,7 +130,7 @@ class Simulation:
         batch = self.queue.take()
         for job in batch.jobs:
             job.started = self.now if job.started is None else job.started
-        seconds = self._overhead + batch.cost * SAMPLE_SECONDS * self._slowness(self.now)
+        seconds = self.overhead + batch.cost * SAMPLE_SECONDS * self._slowness(self.now)
         yield self.now + seconds
         self.now += seconds
         self.queue.ran(batch, seconds)
@@ -241,7 +241,7 @@ def test_at_ten_times_capacity_short_and_long_requests_are_answered(short: float
 
 def test_a_request_of_two_thirds_of_the_deadline_finds_room_beside_short_ones() -> None:
     huge = Kind("huge", 333, 1000)  # 6.7 s of 10
-    outcome = at_a_rate([(SHORT, 10.0), (huge, 2.0)], 2 * SECONDS)
+    outcome = at_a_rate([(SHORT, 10.0), (huge, 4.0)], 2 * SECONDS)
     assert outcome.answered["huge"] >= 2
     assert outcome.answered["short"] > 100
     assert outcome.late.total() <= 2
@@ -308,6 +308,16 @@ def test_what_fits_the_deadline_alone_is_always_let_in_when_idle() -> None:
     assert isinstance(refused, Overloaded)
     assert "what waits takes about 9 s and this request about 9 s more" in str(refused)
     assert refused.retry_after_seconds == 9  # when nothing waits any more
+
+
+def test_what_single_rows_take_is_not_taken_for_what_many_take_together() -> None:
+    """Each batch takes 50 ms besides: a row of 50 samples fifty times as long as in proportion."""
+    simulation = known()
+    simulation.overhead = 0.05
+    for _ in range(50):
+        simulation.submit(Kind("single", 1, 50), simulation.now)
+        list(simulation.turn())
+    assert simulation.submit(Kind("four seconds", 200, 1000), simulation.now) is None
 
 
 def test_one_with_less_time_goes_ahead_of_those_with_more() -> None:
