@@ -19,6 +19,7 @@ from service.predictor.lanes import LaneRunner
 from service.predictor.predictor import Predictor
 from service.predictor.reviewing import Reviewing
 from service.process import let_go_of_what_is_replaced
+from service.review.clock import SteadyClock
 from service.review.database import Database
 from service.review.queue import ReviewQueue
 from service.review.store import Store
@@ -117,7 +118,9 @@ def _review_queue(settings: Settings) -> ReviewQueue | None:
     """Make the queue; its database need not answer yet, and may come back whenever it does."""
     if settings.review_url == NO_REVIEWS:
         return None
-    store = Store(Database(settings.review_url, settings.review_write_seconds), settings.review_lease_seconds)
+    clock = SteadyClock()
+    database = Database(settings.review_url, settings.review_write_seconds)
+    store = Store(database, settings.review_lease_seconds, clock, clock.steady_seconds)
     return ReviewQueue(store, settings.review_write_seconds)
 
 

@@ -1,11 +1,25 @@
 """The socket that requests come in by; whoever reaches it must need a key, unless only this machine does."""
 
+import ctypes
 import socket
+import struct
+import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 from service.errors import StartError
+
+_SO_ATTACH_FILTER = 26
+# Of a packet's TCP header: drop it where it has of the flags SYN and ACK the first alone (classic BPF).
+_NO_NEW_CONNECTION = (
+    (0x30, 0, 0, 13),
+    (0x54, 0, 0, 0x12),
+    (0x15, 0, 1, 0x02),
+    (0x06, 0, 0, 0),
+    (0x06, 0, 0, 0xFFFF),
+)
 
 
 @dataclass(frozen=True)
@@ -62,6 +76,21 @@ def only_this_machine(host: str) -> bool:
         return _resolved(host, 0).is_loopback
     except StartError:
         return False
+
+
+def turn_away(listener: socket.socket) -> None:
+    """Let nobody connect any more who has not begun to, so that the queue of a listener can be emptied.
+
+    Whoever tries is not refused but unheard, and tries again a second later, when the listener is closed or
+    another process has the port. Where the system cannot do this, nothing happens.
+    """
+    if sys.platform != "linux":
+        return
+    program = b"".join(struct.pack("HBBI", *line) for line in _NO_NEW_CONNECTION)
+    kept = ctypes.create_string_buffer(program)
+    with suppress(OSError):
+        address = struct.pack("HP", len(_NO_NEW_CONNECTION), ctypes.addressof(kept))
+        listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, address)
 
 
 def _resolved(host: str, port: int) -> _Place:

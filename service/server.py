@@ -1,5 +1,6 @@
 """Serves the application: by this process, or by several on one port."""
 
+import asyncio
 import logging
 import os
 import signal
@@ -21,7 +22,7 @@ from service.app import build
 from service.errors import UnsureError
 from service.fleet.link import Membership
 from service.fleet.supervisor import Supervisor
-from service.listener import listening
+from service.listener import listening, turn_away
 from service.logs import start_logging
 from service.process import connections_that_fit, prepare_process, share_of_cores
 from service.sampling.compiled import COMPILING
@@ -31,6 +32,8 @@ from service.telemetry.shared import shared_metrics
 log = logging.getLogger("unsure")
 
 _LEAVING_SECONDS = 2.0  # to answer what was cut off when its time was over
+_LOOK_SECONDS = 0.05  # long enough to read what has arrived
+_LOOKS = 10  # for the first request of a connection; one without is closed then
 
 
 def serve(settings: Settings) -> None:
@@ -139,6 +142,41 @@ class Server(uvicorn.Server):
         if any(thread.name == COMPILING for thread in threading.enumerate()):
             # A compiler in a thread aborts the process when the interpreter goes away under it.
             _end()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let in who has connected already, and answer what they ask, before connections are closed.
+
+        Closing a listener resets connections that wait to be accepted, and closing a connection resets it
+        where what was sent is not read yet.
+        """
+        # Whoever asks from now on is told not to ask again here.
+        self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
+        for listener in sockets or []:
+            turn_away(listener)
+        # Looks are counted, and no time is taken: a process that hardly runs reads late what came early.
+        for _ in range(_LOOKS):
+            for listener in sockets or []:
+                await self._let_in(listener)
+            await asyncio.sleep(_LOOK_SECONDS)
+            if all(getattr(one, "cycle", None) is not None for one in self.server_state.connections):
+                break
+        await super().shutdown(sockets)
+
+    async def _let_in(self, listener: socket.socket) -> None:
+        """Let in those who are still waiting: the loop accepts so many at a time."""
+        while True:
+            try:
+                connected, _ = listener.accept()
+            except OSError:  # nobody, or one who has left
+                return
+            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connected)
+
+    def _protocol(self) -> asyncio.Protocol:
+        config = self.config
+        made: asyncio.Protocol = config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn does
+            config=config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return made
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop on a signal."""

@@ -5,16 +5,18 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import ClassVar
 
 from service.errors import NotFound, Unavailable, UnsureError
 from service.fleet.messages import (
     Action,
+    Alive,
     Asked,
     Executed,
     Loaded,
@@ -30,6 +32,36 @@ from service.fleet.place import Apply
 log = logging.getLogger("unsure")
 
 _STOPPING = "the server is stopping"
+_BEAT_SECONDS = 1.0
+
+
+class Sender:
+    """Sends to the supervisor, from any thread; and every second that this process runs.
+
+    A thread of its own does that, so that a process that loads, compiles or computes is heard of.
+
+    Args:
+        connection: to the supervisor.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._sending = threading.Lock()
+
+    def send(self, message: ToSupervisor) -> None:
+        """Send a message; raises OSError where nobody is there any more."""
+        with self._sending:
+            send(self._connection, message)
+
+    def beat(self) -> None:
+        """Begin to tell that this process runs."""
+        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+
+    def _beat(self) -> None:
+        with suppress(OSError):  # nobody is there to be told, which the thread that listens sees to
+            while True:
+                self.send(Alive())
+                time.sleep(_BEAT_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -45,14 +77,22 @@ class Membership:
     connection: Connection
     beside: bool
     unloaded: Sequence[str] = ()
+    sender: Sender = field(init=False)
     models: ClassVar[None] = None
     elsewhere: ClassVar[Sequence[str]] = ()
     ends_in_trouble: ClassVar[bool] = True
 
+    def __post_init__(self) -> None:
+        """Tell the supervisor from the start that this process runs."""
+        object.__setattr__(self, "sender", Sender(self.connection))
+        self.sender.beat()
+
     def linked(self, apply: Apply) -> "Link":
         """Connect a process with its supervisor; without one it ends, as if told to."""
         # Without a supervisor nobody would hear of a change that others make.
-        return Link(self.connection, apply, orphaned=lambda: os.kill(os.getpid(), signal.SIGTERM))
+        return Link(
+            self.connection, apply, orphaned=lambda: os.kill(os.getpid(), signal.SIGTERM), sender=self.sender
+        )
 
 
 class _Asking:
@@ -98,13 +138,16 @@ class Link:
         connection: to the supervisor.
         apply: makes a change here; raises one of our errors where it cannot.
         orphaned: called once, from a thread, when the supervisor is gone.
+        sender: sends to the supervisor.
     """
 
-    def __init__(self, connection: Connection, apply: Apply, orphaned: Callable[[], None]) -> None:
+    def __init__(
+        self, connection: Connection, apply: Apply, orphaned: Callable[[], None], sender: Sender
+    ) -> None:
         self._connection = connection
         self._apply = apply
         self._orphaned = orphaned
-        self._sending = threading.Lock()
+        self._send = sender.send
         self._tickets = itertools.count()
         self._waiting: dict[int, _Asking] = {}
 
@@ -178,7 +221,3 @@ class Link:
         if failure is not None:
             log.warning("this process could not %s %s: %s", order.action, order.model, failure)
         return failure is None
-
-    def _send(self, message: ToSupervisor) -> None:
-        with self._sending:
-            send(self._connection, message)

@@ -8,6 +8,10 @@ import msgspec
 Action = Literal["reload", "unload"]
 
 
+class Alive(msgspec.Struct, tag=True, frozen=True):
+    """To the supervisor, every few seconds: the process runs."""
+
+
 class Loaded(msgspec.Struct, tag=True, frozen=True):
     """To the supervisor: all models are loaded."""
 
@@ -64,7 +68,7 @@ class Outcome(msgspec.Struct, tag=True, frozen=True):
     failed: int
 
 
-ToSupervisor = Loaded | Asked | Executed
+ToSupervisor = Alive | Loaded | Asked | Executed
 ToProcess = Order | Outcome
 
 _FROM_PROCESS: msgspec.json.Decoder[ToSupervisor] = msgspec.json.Decoder(ToSupervisor)

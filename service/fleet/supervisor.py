@@ -1,6 +1,7 @@
-"""The process above a fleet: it starts the others, starts anew what dies, passes on what one is told."""
+"""The process above a fleet: it starts the others, replaces what dies or hangs, passes on changes."""
 
 import logging
+import os
 import signal
 from collections import deque
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from types import FrameType
 from typing import Any
 
 from service.errors import FleetError
-from service.fleet.messages import Asked, Executed, Loaded, Order, Outcome, from_process, send
+from service.fleet.messages import Alive, Asked, Executed, Loaded, Order, Outcome, from_process, send
 
 log = logging.getLogger("unsure")
 
@@ -22,6 +23,9 @@ _LOOK_SECONDS = 0.5  # between looks at what signals said
 _GRACE_SECONDS = 5  # beyond the time that a process takes to drain
 _STEADY_SECONDS = 60  # after which a death is not the same trouble as before
 _LONGEST_PAUSE_SECONDS = 30
+_LONGEST_LOOK_SECONDS = 2.0  # that counts as silence: where more passes, the supervisor itself stood still
+_SILENT_SECONDS = 20.0  # of a process that tells every second that it runs: it is stopped, or stuck for good
+_STARTING_SECONDS = 300.0  # until it tells so first: importing what it needs takes its time on a cold disk
 
 
 Main = Callable[..., None]
@@ -38,12 +42,16 @@ class Member:
         process: of the operating system.
         connection: to it.
         started: when, in seconds.
+        silence: seconds since it was heard of, of those in which the supervisor itself ran.
+        patience: how much of that is too much.
     """
 
     number: int
     process: BaseProcess
     connection: Connection
     started: float
+    silence: float = 0.0
+    patience: float = _STARTING_SECONDS
 
 
 @dataclass
@@ -69,10 +77,17 @@ class Supervisor:
         argument: for it.
         drain_seconds: how long a process may take to end.
         buried: called with the number that the system had for a process which is dead.
+        silent_seconds: after which a process that tells nothing is killed, and another takes its place.
     """
 
     def __init__(
-        self, count: int, main: Main, argument: Any, drain_seconds: float, buried: Callable[[int], None]
+        self,
+        count: int,
+        main: Main,
+        argument: Any,
+        drain_seconds: float,
+        buried: Callable[[int], None],
+        silent_seconds: float = _SILENT_SECONDS,
     ) -> None:
         self._context = get_context("spawn")  # threads and torch do not survive a fork
         self._count = count
@@ -80,6 +95,8 @@ class Supervisor:
         self._argument = argument
         self._drain_seconds = drain_seconds
         self._buried = buried
+        self._silent_seconds = silent_seconds
+        self._looked = monotonic()
         self._members: dict[int, Member] = {}
         self._starts: dict[int, float] = {}  # when which number shall start
         self._deaths = [0] * count
@@ -113,6 +130,7 @@ class Supervisor:
         for ready in wait([*members, *sentinels], _LOOK_SECONDS):
             if isinstance(ready, Connection):
                 self._hear(members[ready])
+        self._kill_the_silent()
         for member in list(self._members.values()):
             if not member.process.is_alive():
                 self._bury(member)
@@ -120,6 +138,24 @@ class Supervisor:
         for number in [number for number, due in self._starts.items() if due <= now]:
             del self._starts[number]
             self._start(number)
+
+    def _kill_the_silent(self) -> None:
+        """Kill what hangs, however it came to: changes of models wait for it, and connections that it has.
+
+        After a look that took long everybody has been silent, since all stood still: a container that was
+        paused, or a machine that slept. So a look counts for as long as looks take at most.
+        """
+        now = monotonic()
+        passed, self._looked = min(now - self._looked, _LONGEST_LOOK_SECONDS), now
+        for member in self._members.values():
+            member.silence += passed
+            if member.silence > member.patience and member.process.is_alive():
+                log.error(
+                    "process %d (pid %s) has not been heard of for %.0f s: it hangs, and is killed",
+                    *(member.number + 1, member.process.pid, member.silence),
+                )
+                member.process.kill()
+                member.process.join(_LOOK_SECONDS)
 
     def _start(self, number: int, *, first: bool = False) -> None:
         ours, theirs = self._context.Pipe()
@@ -140,6 +176,9 @@ class Supervisor:
         try:
             message = from_process(member.connection)
         except (EOFError, OSError):  # it is dead, which its sentinel tells too
+            return
+        member.silence, member.patience = 0.0, self._silent_seconds
+        if isinstance(message, Alive):
             return
         if isinstance(message, Loaded):
             self._loaded(member)
@@ -226,6 +265,10 @@ class Supervisor:
         members = list(self._members.values())
         for member in members:
             member.process.terminate()
+            with suppress(ProcessLookupError):
+                os.kill(
+                    member.process.pid or os.getpid(), signal.SIGCONT
+                )  # one that is stopped hears it then
             member.connection.close()  # who waits for an answer hears that there will be none
         end = monotonic() + self._drain_seconds + _GRACE_SECONDS
         for member in members:

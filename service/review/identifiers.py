@@ -43,6 +43,11 @@ def first_identifier(now: float) -> str:
     return str(UUID(int=max(0, int(now * 1000)) << 80))
 
 
+def time_of(identifier: str) -> float:
+    """Give when an identifier was made, in seconds since 1970."""
+    return (UUID(identifier).int >> 80) / 1000
+
+
 def is_identifier(text: str) -> bool:
     """Tell whether a text may name an item; a database would not even take some that do not."""
     return _FORM.fullmatch(text) is not None

@@ -1,8 +1,10 @@
 """The queue in its database. Every call blocks: none is for the thread of an event loop."""
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from sqlalchemy import Connection, Table, case, delete, func, or_, select, update
@@ -10,13 +12,17 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from service.errors import Conflict, InvalidInput, NotFound
 from service.review.database import Database
-from service.review.identifiers import Identifiers, first_identifier, is_identifier
+from service.review.identifiers import Identifiers, first_identifier, is_identifier, time_of
 from service.review.items import Item, Row
 from service.review.labels import Labelled, Problems
 from service.review.paging import Filter, Order, behind, cursor, ordering, standing
 from service.review.records import entering, item_of, standing_of
 from service.review.schema import ITEMS, OPEN_AUDITS
 from service.review.steps import Verdict, claimed, labelled, released, resolved
+
+log = logging.getLogger("unsure")
+
+_DAY_SECONDS = 86_400.0
 
 _INSERT: Mapping[str, Callable[[Table], Any]] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 _AT_ONCE = 500  # identifiers asked for in one statement
@@ -64,14 +70,20 @@ class Store:
         database: where.
         lease_seconds: how long a claim holds.
         clock: tells the time, in seconds since 1970.
+        steady_seconds: tells for how long the clock has not jumped.
     """
 
     def __init__(
-        self, database: Database, lease_seconds: float, clock: Callable[[], float] = time.time
+        self,
+        database: Database,
+        lease_seconds: float,
+        clock: Callable[[], float] = time.time,
+        steady_seconds: Callable[[], float] = lambda: inf,
     ) -> None:
         self._database = database
         self._lease_seconds = lease_seconds
         self._clock = clock
+        self._steady_seconds = steady_seconds
         self._identifiers = Identifiers()
 
     @property
@@ -206,8 +218,26 @@ class Store:
             return connection.execute(select(ITEMS.c.id).where(OPEN_AUDITS).limit(1)).first() is not None
 
     def forget(self, seconds: float, most: int) -> int:
-        """Remove the oldest of the items of such an age, except what somebody holds; tells how many."""
+        """Remove the oldest of the items of such an age, except what somebody holds; tells how many.
+
+        A server that started with a clock that is years ahead would find everything old. So where the items
+        tell of a pause of more than a day, and of half that age, before the last day, a clock that has not
+        been steady for a day is not believed: nothing is removed until it has.
+        """
         now = self.now
+        if self._steady_seconds() < _DAY_SECONDS:
+            yesterday = now - _DAY_SECONDS
+            last = select(func.max(ITEMS.c.id)).where(ITEMS.c.id < first_identifier(yesterday))
+            with self._database.reading() as connection:
+                before: str | None = connection.execute(last).scalar()
+            pause = 0.0 if before is None else yesterday - time_of(before)
+            if pause > max(_DAY_SECONDS, seconds / 2):
+                log.warning(
+                    "nothing is removed from the review queue until the server has run for a day: "
+                    "by the clock, no row entered for %.1f days; if that is wrong, set the clock",
+                    pause / _DAY_SECONDS,
+                )
+                return 0
         free = or_(ITEMS.c.claim_expires.is_(None), ITEMS.c.claim_expires <= now)
         old = select(ITEMS.c.id).where(ITEMS.c.id < first_identifier(now - seconds), free)
         oldest = old.order_by(ITEMS.c.id).limit(most)

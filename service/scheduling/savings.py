@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import log2
 
 _SHARE = 0.5  # of the device's time that is saved: the rest stays with those who need less
-_RETURN_SECONDS = 5.0  # after the time that a client was told to come back at
+_RETURN_SECONDS = 10.0  # after the time that a client was told to come back at
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Savings:
             if refused.until >= now:
                 self._saved = min(refused.seconds, self._saved + _SHARE * max(0.0, now - self._grown))
                 self._grown = now
-                return 0.0 if size == self._size(seconds) else self._saved
+                return 0.0 if seconds >= refused.seconds / 2 else self._saved  # estimates vary
             self._end(size)
         self._grown = now
         return 0.0
@@ -53,9 +53,9 @@ class Savings:
 
     def admitted(self, seconds: float) -> None:
         """Note a request that found room: that was its size's turn."""
-        size = self._size(seconds)
-        if size in self._sizes:
-            self._end(size)
+        sizes = [size for size, one in self._sizes.items() if seconds >= one.seconds / 2]
+        if sizes:
+            self._end(max(sizes))
 
     def _end(self, size: int) -> None:
         if size == next(iter(self._sizes)):

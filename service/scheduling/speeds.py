@@ -8,6 +8,7 @@ _FIRST_RUNS = 2  # which may include compilation: nothing is refused by what the
 _RISE = 0.2  # of the way to a slower measurement, each batch
 _FALL = 0.5  # of the way to a faster one
 _LARGEST_STEP = 4.0  # a batch counts as so many times slower at most: it may be a pause of the machine
+_LARGEST_MEMORY = 0.99  # of the largest batch, from each to the next
 _STALE_SECONDS = 60.0
 
 
@@ -19,12 +20,14 @@ class _Speed:
         cost_seconds: that a sample of a row takes in a full batch.
         batch_seconds: that the least batch takes, however few rows it has.
         measured: when, in seconds of a monotonic clock.
+        largest_cost: of a batch lately: what a smaller one takes is not in proportion.
         runs: how many batches were measured.
     """
 
     cost_seconds: float
     batch_seconds: float
     measured: float
+    largest_cost: float
     runs: int = 1
 
 
@@ -45,17 +48,19 @@ class Speeds:
         found = self._speeds.pop(kind, None)
         rate = seconds / cost
         if found is None:
-            found = _Speed(rate, seconds, now)
+            found = _Speed(rate, seconds, now, cost)
         else:
             before = found.cost_seconds
             fall = 1.0 if found.runs <= _FIRST_RUNS else _FALL  # a first run makes what later ones have
             if rate < before:
                 found.cost_seconds += fall * (rate - before)
-            elif 2 * seconds >= self._batch_seconds:  # few rows tell nothing of what many take together
+            elif 2 * seconds >= self._batch_seconds and 2 * cost >= found.largest_cost:
+                # Few rows tell nothing of what many take together.
                 found.cost_seconds += _RISE * (min(rate, _LARGEST_STEP * before) - before)
             found.batch_seconds += (fall if seconds < found.batch_seconds else _RISE / 4) * (
                 min(seconds, _LARGEST_STEP * found.batch_seconds) - found.batch_seconds
             )
+            found.largest_cost = max(cost, _LARGEST_MEMORY * found.largest_cost)
             found.measured = now
             found.runs += 1
         self._speeds[kind] = found

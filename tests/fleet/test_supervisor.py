@@ -2,8 +2,12 @@
 
 import os
 import signal
+from typing import Any
 
+import pytest
 from fleets import FAILED, fleet
+
+from service.fleet.supervisor import Member, Supervisor
 
 
 def test_the_first_loads_alone_and_the_others_beside_it() -> None:
@@ -170,6 +174,64 @@ def test_a_signal_ends_all_and_what_does_not_end_is_killed() -> None:
         assert running.ended() == 0
         for pid in (zero.pid, one.pid):
             assert not _alive(pid)
+
+
+def test_one_that_hangs_is_replaced_and_keeps_no_change_waiting() -> None:
+    with fleet(2) as running:
+        zero, one = running.started(2)
+        os.kill(one.pid, signal.SIGSTOP)
+        zero.do(("unload", "digits"))
+        assert zero.next() == ("applied", "unload", "digits")
+        assert zero.next() == ("done",)
+        another = running.next()
+        assert (another.number, another.beside, another.unloaded) == (1, True, ["digits"])
+        assert not _alive(one.pid)
+
+
+def test_one_that_is_stopped_ends_with_the_others() -> None:
+    with fleet(2) as running:
+        _, one = running.started(2)
+        os.kill(one.pid, signal.SIGSTOP)
+        running.process.terminate()
+        assert running.ended() == 0
+        assert not _alive(one.pid)
+
+
+class _Process:
+    """A process that a supervisor looks at, without a system behind it."""
+
+    pid, exitcode, sentinel = 1, None, None
+
+    def __init__(self) -> None:
+        self.killed = False
+
+    def is_alive(self) -> bool:
+        return not self.killed
+
+    def kill(self) -> None:
+        self.killed = True
+
+    def join(self, _seconds: float) -> None:
+        """It is dead at once."""
+
+
+def test_time_in_which_the_supervisor_stood_still_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock of our own: a container that was paused for an hour kills nobody; silence of 20 s does."""
+    now = [0.0]
+    monkeypatch.setattr("service.fleet.supervisor.monotonic", lambda: now[0])
+    supervisor = Supervisor(1, lambda: None, None, 0, lambda _pid: None)
+    process: Any = _Process()
+    supervisor._members[0] = Member(0, process, None, 0.0, patience=20.0)  # type: ignore[arg-type]
+    now[0] += 3600
+    supervisor._kill_the_silent()
+    assert not process.killed
+    for _ in range(36):
+        now[0] += 0.5
+        supervisor._kill_the_silent()
+    assert not process.killed
+    now[0] += 0.5
+    supervisor._kill_the_silent()
+    assert process.killed
 
 
 def test_processes_without_a_supervisor_are_told() -> None:

@@ -95,7 +95,7 @@ class Simulation:
         overhead: float = 0.0,
         deadline: float = DEADLINE,
     ) -> None:
-        self._slowness, self._overhead, self._deadline = slowness, overhead, deadline
+        self._slowness, self.overhead, self._deadline = slowness, overhead, deadline
         self.queue = FairQueue(BATCH_SECONDS, 256, deadline)
         self.now = 0.0
         self._kinds: dict[Job, Kind] = {}
@@ -130,7 +130,7 @@ class Simulation:
         batch = self.queue.take()
         for job in batch.jobs:
             job.started = self.now if job.started is None else job.started
-        seconds = self._overhead + batch.cost * SAMPLE_SECONDS * self._slowness(self.now)
+        seconds = self.overhead + batch.cost * SAMPLE_SECONDS * self._slowness(self.now)
         yield self.now + seconds
         self.now += seconds
         self.queue.ran(batch, seconds)
@@ -153,9 +153,8 @@ def at_a_rate(
 ) -> Outcome:
     """Let requests come at random, each kind at so many times what the device can do; nobody comes back."""
     random, simulation = Random(seed), Simulation(**conditions)  # noqa: S311
-    coming = [
-        (random.expovariate(times / kind.seconds), number) for number, (kind, times) in enumerate(kinds)
-    ]
+    rates = [times / kind.seconds for kind, times in kinds]
+    coming = [(random.expovariate(rate), number) for number, rate in enumerate(rates)]
     heapq.heapify(coming)
 
     def come(until: float) -> None:
@@ -205,8 +204,8 @@ def with_clients(
     return simulation.outcome
 
 
-SHORT, LONG = Kind("short", 20, 50), Kind("long", 40, 1000)  # 20 ms and 0.8 s
-SECONDS = 30.0
+SHORT, LONG = Kind("short", 40, 50), Kind("long", 40, 1000)  # 40 ms and 0.8 s
+SECONDS = 25.0
 
 
 def retries(refusal: RequestError) -> float:
@@ -242,8 +241,8 @@ def test_at_ten_times_capacity_short_and_long_requests_are_answered(short: float
 
 def test_a_request_of_two_thirds_of_the_deadline_finds_room_beside_short_ones() -> None:
     huge = Kind("huge", 333, 1000)  # 6.7 s of 10
-    outcome = at_a_rate([(SHORT, 10.0), (huge, 2.0)], 2 * SECONDS)
-    assert outcome.answered["huge"] >= 3
+    outcome = at_a_rate([(SHORT, 10.0), (huge, 4.0)], 2 * SECONDS)
+    assert outcome.answered["huge"] >= 2
     assert outcome.answered["short"] > 100
     assert outcome.late.total() <= 2
     assert outcome.goodput > 0.9
@@ -252,7 +251,7 @@ def test_a_request_of_two_thirds_of_the_deadline_finds_room_beside_short_ones() 
 def test_a_machine_that_becomes_slower_is_believed() -> None:
     """Three times slower for a third of the time: at most 77 % of the work can be done."""
     slowness = {0: 1.0, 1: 3.0, 2: 1.0}
-    outcome = at_a_rate([(SHORT, 5.0), (LONG, 5.0)], 60, slowness=lambda now: slowness[min(2, int(now / 20))])
+    outcome = at_a_rate([(SHORT, 5.0), (LONG, 5.0)], 45, slowness=lambda now: slowness[min(2, int(now / 15))])
     assert outcome.goodput > 0.9 * (1 + 1 / 3 + 1) / 3
     assert outcome.late.total() <= 0.05 * outcome.answered.total()
 
@@ -272,7 +271,7 @@ def test_a_burst_that_can_be_done_in_time_is_let_in_whole() -> None:
             assert simulation.submit(SHORT, simulation.now) is None
             list(simulation.turn())
             list(simulation.turn())
-        assert [simulation.submit(SHORT, simulation.now) for _ in range(300)] == [None] * 300  # 6 s of 10
+        assert [simulation.submit(SHORT, simulation.now) for _ in range(150)] == [None] * 150  # 6 s of 10
         while len(simulation.queue):
             list(simulation.turn())
         assert simulation.outcome.late.total() == 0
@@ -309,6 +308,16 @@ def test_what_fits_the_deadline_alone_is_always_let_in_when_idle() -> None:
     assert isinstance(refused, Overloaded)
     assert "what waits takes about 9 s and this request about 9 s more" in str(refused)
     assert refused.retry_after_seconds == 9  # when nothing waits any more
+
+
+def test_what_single_rows_take_is_not_taken_for_what_many_take_together() -> None:
+    """Each batch takes 50 ms besides: a row of 50 samples fifty times as long as in proportion."""
+    simulation = known()
+    simulation.overhead = 0.05
+    for _ in range(50):
+        simulation.submit(Kind("single", 1, 50), simulation.now)
+        list(simulation.turn())
+    assert simulation.submit(Kind("four seconds", 200, 1000), simulation.now) is None
 
 
 def test_one_with_less_time_goes_ahead_of_those_with_more() -> None:
