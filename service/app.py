@@ -1,5 +1,7 @@
 """Joins the rooms: settings in, an application out."""
 
+from dataclasses import replace
+
 import torch
 from starlette.applications import Starlette
 
@@ -93,7 +95,7 @@ def _catalogue(settings: Settings, place: Place, telemetry: Telemetry) -> Catalo
     return Catalogue(
         settings.repository,
         settings.allowed_factories,
-        execution(settings),
+        replace(execution(settings), beside=place.beside),
         telemetry,
         load_seconds=settings.load_seconds,
         only=place.models,

@@ -160,6 +160,10 @@ def _plans(choice: PlanChoice) -> str:
             f"Milliseconds for {choice.samples} samples, now or at an earlier load:",
             aligned(("rows", *names), rows),
         ]
+    if not choice.steady:
+        lines.append(
+            "They differed from run to run: the machine did other things. The next start measures anew."
+        )
     for number, order in choice.by_rows.items():
         if lines[-1:] and lines[-1].endswith(f"and more: {order[0]}"):
             continue

@@ -80,15 +80,17 @@ class CompiledView(Struct):
 class PlanView(Struct):
     """How samples are run: the plans by number of rows, the fastest and all that may run, fastest first.
 
-    `measured` are times of a request of `samples`; `moved` is how far plans in lower precision move means or
-    deviations, on average and at most, as shares of their Monte Carlo standard errors; `compiled` is what
-    there is code for.
+    `measured` are times of a request of `samples`, and `steady` whether they came out the same when they were
+    measured again; if not, the machine did other things, and the next start measures anew. `moved` is how far
+    plans in lower precision move means or deviations, on average and at most, as shares of their Monte Carlo
+    standard errors; `compiled` is what there is code for.
     """
 
     by_rows: dict[str, str]
     ranking: dict[str, list[str]]
     samples: int
     measured: list[PlanTime]
+    steady: bool
     refused: dict[str, str]
     moved: dict[str, tuple[float, float]]
     compiled: list[CompiledView]
@@ -226,6 +228,7 @@ def _plan_view(model: ServedModel) -> PlanView | None:
         ranking={str(rows): list(names) for rows, names in plans.by_rows.items()},
         samples=plans.samples,
         measured=[PlanTime(plan, rows, seconds) for (plan, rows), seconds in plans.seconds.items()],
+        steady=plans.steady,
         refused=dict(plans.refused),
         moved=dict(plans.shares),
         compiled=[

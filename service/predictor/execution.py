@@ -28,6 +28,8 @@ class Execution:
         precision: "float32", or "auto" for a lower one where it is fast and moves the mean little.
         compile_after_seconds: how long requests of a shape have run before code is compiled for it; 0: never.
         keep_findings: whether to write down what measuring finds, for the next start.
+        beside: whether others compute on this machine already: what the first of them has measured is better
+            than what could be measured now, steady or not.
     """
 
     device: str = "cpu"
@@ -35,6 +37,7 @@ class Execution:
     precision: str = AUTO
     compile_after_seconds: float = 0.0
     keep_findings: bool = True
+    beside: bool = False
 
     @property
     def pinned(self) -> Pinned:
@@ -70,6 +73,7 @@ def choice_of(findings: Findings) -> PlanChoice:
         refused=findings.refused,
         samples=findings.samples,
         shares=findings.shares,
+        steady=findings.steady,
     )
 
 
@@ -82,6 +86,7 @@ def findings_of(choice: PlanChoice, circumstances: dict[str, str]) -> Findings:
         refused=dict(choice.refused),
         samples=choice.samples,
         shares=dict(choice.shares),
+        steady=choice.steady,
     )
 
 

@@ -173,6 +173,12 @@ def without_paths(text: str, repository: Path) -> str:
 def _tell(model: ServedModel, seconds: float) -> None:
     name = f"{model.identity.model}/{model.identity.version}"
     log.info("model %s is loaded after %.1f s: %s", name, seconds, _summary(model))
+    if model.engine.plans and not model.engine.plans.steady:
+        log.info(
+            "model %s: times of its plans differed from run to run, since the machine did other things: "
+            "which is fastest is a guess, and the next start measures anew",
+            name,
+        )
     for finding in model.engine.report.findings:
         level = logging.WARNING if finding.severity == "warning" else logging.INFO
         about = f"site {finding.site}" if finding.site else "dropout"

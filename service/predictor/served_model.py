@@ -1,6 +1,7 @@
 """One version of a model, ready to answer."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,9 @@ class ServedModel:
         self._outputs = outputs_of(manifest)
         circumstances = execution.circumstances(read)
         found = read_findings(read.folder, circumstances)
+        known = choice_of(found) if found else None
+        if known and execution.beside:
+            known = replace(known, steady=True)
         self.engine = Engine(
             read.module,
             shapes=[tensor.shape for tensor in manifest.input],
@@ -67,13 +71,15 @@ class ServedModel:
             ranges=self.inputs.ranges,
             usual=Usual(manifest.sampling.seed, manifest.sampling.most_samples),
             pinned=execution.pinned,
-            known=choice_of(found) if found else None,
+            known=known,
             names=[tensor.name for tensor in manifest.input],
             output=manifest.output.name,
             per_token=manifest.per_token,
         )
-        if found is None and self.engine.plans and execution.keep_findings:
-            write_findings(read.folder, findings_of(self.engine.plans, circumstances))
+        plans = self.engine.plans
+        news = known is None or (plans and (plans.seconds, plans.steady) != (known.seconds, known.steady))
+        if plans and news and execution.keep_findings:
+            write_findings(read.folder, findings_of(plans, circumstances))
         self._check_output()
         if isinstance(self.inputs, TextReader):
             self._check_longest(self.inputs)

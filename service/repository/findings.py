@@ -23,7 +23,11 @@ class PlanTime(Struct, forbid_unknown_fields=True):
 
 
 class Findings(Struct, forbid_unknown_fields=True):
-    """What was found, and all that it depends on."""
+    """What was found, and all that it depends on.
+
+    `steady` is whether times came out the same when they were measured again; what is not is measured anew at
+    the next start.
+    """
 
     circumstances: dict[str, str]
     by_rows: dict[str, list[str]]
@@ -31,6 +35,7 @@ class Findings(Struct, forbid_unknown_fields=True):
     refused: dict[str, str]
     samples: int
     shares: dict[str, tuple[float, float]]
+    steady: bool
 
 
 def read_findings(folder: Path, circumstances: dict[str, str]) -> Findings | None:

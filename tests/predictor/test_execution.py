@@ -4,26 +4,33 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from repositories import Repository
 
+from service.inspection import as_text
 from service.predictor import execution
 from service.predictor.execution import Execution
 from service.predictor.served_model import ServedModel, prepare
 from service.repository.folder import ModelFolder
 from service.sampling import planner
+from service.sampling.planner import PlanChoice
+
+
+class Measured(list[int]):
+    """One entry for each time that plans are measured; steady while the machine is."""
+
+    steady = True
 
 
 @pytest.fixture
-def measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """One entry for each time that plans are measured."""
-    times: list[int] = []
+def measured(monkeypatch: pytest.MonkeyPatch) -> Measured:
+    times = Measured()
 
-    def measure(plans: Sequence[str], _clock: object) -> Any:
+    def measure(plans: Sequence[str], samples: int, _clock: object, _before: object) -> PlanChoice:
         times.append(len(times))
-        return {1: tuple(plans), 32: ("thinned", "loop")}, {("vmap", 1): 0.25}
+        by_rows = {1: tuple(plans), 32: ("thinned", "loop")}
+        return PlanChoice(by_rows, {("vmap", 1): 0.25}, {}, samples, steady=times.steady)
 
     monkeypatch.setattr(planner, "_measured", measure)
     return times
@@ -39,7 +46,7 @@ def load(folder: Path, how: Execution = Execution()) -> ServedModel:  # noqa: B0
     return prepare(model.read(model.manifest(), 1, ("networks",)), how)
 
 
-def test_a_second_start_takes_what_the_first_found(folder: Path, measured: list[int]) -> None:
+def test_a_second_start_takes_what_the_first_found(folder: Path, measured: Measured) -> None:
     first, second = load(folder), load(folder)
     assert measured == [0]
     assert first.engine.plans == second.engine.plans
@@ -51,7 +58,7 @@ def test_a_second_start_takes_what_the_first_found(folder: Path, measured: list[
     "change", ["weights", "manifest", "machine", "torch", "precision", "threads", "a broken file", "unsound"]
 )
 def test_what_no_longer_holds_is_measured_again(
-    folder: Path, repository: Repository, measured: list[int], change: str, monkeypatch: pytest.MonkeyPatch
+    folder: Path, repository: Repository, measured: Measured, change: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load(folder)
     how, kept = Execution(), folder / "plans.json"
@@ -75,12 +82,40 @@ def test_what_no_longer_holds_is_measured_again(
     assert measured == [0, 1]
 
 
+def test_what_was_measured_in_a_busy_hour_is_measured_again(folder: Path, measured: Measured) -> None:
+    """It is written down as what it is; the first quiet start replaces it, and there it ends."""
+    measured.steady = False
+    first = load(folder)
+    assert first.engine.plans is not None
+    assert not first.engine.plans.steady
+    assert json.loads((folder / "plans.json").read_text())["steady"] is False
+    assert "differed from run to run" in as_text(first)
+    measured.steady = True
+    for _ in range(3):
+        again = load(folder)
+        assert measured == [0, 1]
+        assert again.engine.plans is not None
+        assert again.engine.plans.steady
+    assert json.loads((folder / "plans.json").read_text())["steady"] is True
+
+
+def test_a_process_beside_others_takes_what_the_first_has_measured(folder: Path, measured: Measured) -> None:
+    """Steady or not: while they compute, it would measure no better."""
+    measured.steady = False
+    load(folder)
+    written = (folder / "plans.json").read_text()
+    beside = load(folder, Execution(beside=True))
+    assert measured == [0]
+    assert beside.engine.plans is not None
+    assert (folder / "plans.json").read_text() == written
+
+
 def _other_weights(repository: Repository) -> bytes:
     """The same network, begun from another seed."""
     return (repository.add(name="other", version=2) / "weights.safetensors").read_bytes()
 
 
-def test_a_plan_that_is_no_longer_there_is_measured_again(folder: Path, measured: list[int]) -> None:
+def test_a_plan_that_is_no_longer_there_is_measured_again(folder: Path, measured: Measured) -> None:
     load(folder)
     kept = folder / "plans.json"
     kept.write_text(kept.read_text().replace('"vmap"', '"warp"'))
@@ -89,7 +124,7 @@ def test_a_plan_that_is_no_longer_there_is_measured_again(folder: Path, measured
 
 
 def test_a_folder_that_cannot_be_written_to_serves_all_the_same(
-    folder: Path, measured: list[int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    folder: Path, measured: Measured, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Root may write anywhere, so the refusal of a read-only file system is played."""
 

@@ -14,10 +14,11 @@ from service.sampling.engine import Budgets, Engine
 from service.sampling.sites import Selection
 
 FLOAT = torch.float32
+QUICK = Budgets(measuring_seconds=0)
 
 
 def audited(model: nn.Module, shape: Sequence[int] = (6,), selection: Selection = "all") -> Engine:
-    return Engine(model, [list(shape)], [FLOAT], selection)
+    return Engine(model, [list(shape)], [FLOAT], selection, budgets=QUICK)
 
 
 def function(forward: Callable[[nn.Module, Tensor], Tensor], **children: nn.Module) -> nn.Module:
@@ -54,20 +55,20 @@ def test_every_call_is_a_site_of_its_own(model: nn.Module, names: list[str]) -> 
 
 def test_sites_without_rows_keep_their_whole_shape() -> None:
     factory, shapes, dtypes = SAMPLED["dropped_weights"]
-    (site,) = Engine(factory(), shapes, dtypes).report.sites
+    (site,) = Engine(factory(), shapes, dtypes, budgets=QUICK).report.sites
     assert site.mask_shape == (3, 6)
 
 
 def test_rows_may_be_any_dimension() -> None:
     factory, shapes, dtypes = SAMPLED["rows_second"]
-    (site,) = Engine(factory(), shapes, dtypes).report.sites
+    (site,) = Engine(factory(), shapes, dtypes, budgets=QUICK).report.sites
     assert site.mask_shape == (5, 1, 6)
 
 
 def test_attention_drops_its_weights_and_is_reported_where_it_is() -> None:
     """Heads that are folded into the rows are parts of a row's mask."""
     factory, shapes, dtypes = SAMPLED["encoder"]
-    sites = Engine(factory(), shapes, dtypes).report.sites
+    sites = Engine(factory(), shapes, dtypes, budgets=QUICK).report.sites
     assert [(site.path, site.rate, site.mask_shape) for site in sites[:4]] == [
         ("layers.layers.0.self_attn", 0.2, (1, 2, 5, 5)),
         ("layers.layers.0.dropout1", 0.2, (1, 5, 6)),
@@ -76,13 +77,13 @@ def test_attention_drops_its_weights_and_is_reported_where_it_is() -> None:
     ]
     assert len(sites) == 8
     factory, shapes, dtypes = SAMPLED["multihead"]
-    (site,) = Engine(factory(), shapes, dtypes).report.sites
+    (site,) = Engine(factory(), shapes, dtypes, budgets=QUICK).report.sites
     assert (site.path, site.mask_shape) == ("attend", (2, 5, 5))
 
 
 def test_a_mask_of_the_models_own_has_one_unit_a_row_and_cannot_be_left_out() -> None:
     factory, shapes, dtypes = SAMPLED["stochastic_depth"]
-    (site,) = Engine(factory(), shapes, dtypes).report.sites
+    (site,) = Engine(factory(), shapes, dtypes, budgets=QUICK).report.sites
     assert (site.path, site.kind, site.mask_shape) == ("(model)", "bernoulli", (1, 1))
     assert site.rate == pytest.approx(0.2)
     both = nn.Sequential(factory(), nn.Dropout(0.5))
@@ -189,7 +190,7 @@ def test_a_sampled_dropout_that_does_not_run_is_an_error_and_not_a_silence() -> 
 def any_length(forward: Callable[[nn.Module, Tensor], Tensor]) -> Engine:
     """An engine for [rows, any, 6], made up with length 8."""
     model = Named(forward, drop=nn.Dropout(0.5), last=nn.Linear(6, 2))
-    return Engine(model, [[-1, 6]], [FLOAT])
+    return Engine(model, [[-1, 6]], [FLOAT], budgets=QUICK)
 
 
 def test_randomness_of_other_lengths_is_refused_when_it_is_met() -> None:
@@ -229,7 +230,7 @@ def test_a_model_of_some_values_only_says_which_by_a_range() -> None:
     model = Named(lambda self, x: self.get_submodule("drop")(x.log()), drop=nn.Dropout(0.5))
     with pytest.raises(ModelRefused, match=r"gave NaN on made-up rows; .* range for its \[\[input\]\]"):
         audited(model)
-    engine = Engine(model, [[6]], [FLOAT], ranges=[(1.0, 5.0)])
+    engine = Engine(model, [[6]], [FLOAT], ranges=[(1.0, 5.0)], budgets=QUICK)
     rows = engine.example(100)[0]
     assert 1 <= rows.min() < rows.max() <= 5
 
@@ -256,7 +257,8 @@ def test_large_masks_are_cut_into_chunks_too() -> None:
         lambda self, x: F.linear(x, F.dropout(self.get_submodule("layer").weight, 0.3, self.training)),  # type: ignore[arg-type]
         layer=nn.Linear(512, 512),
     )
-    engine = Engine(factory, [[512]], [FLOAT], budgets=Budgets(chunk_bytes=16 << 20, masks_bytes=1 << 20))
+    budgets = Budgets(chunk_bytes=16 << 20, masks_bytes=1 << 20, measuring_seconds=0)
+    engine = Engine(factory, [[512]], [FLOAT], budgets=budgets)
     chunks = list(engine.samples((torch.randn(1, 512),), 0, range(20)))
     assert max(len(chunk) for chunk in chunks) <= 4
 
@@ -267,7 +269,7 @@ def test_a_plan_that_differs_is_refused_whatever_the_output_is_added_to(offset: 
     factory, shapes, dtypes = SAMPLED["in_place_alias"]
     torch.manual_seed(0)
     model = Named(lambda self, x: self.get_submodule("inner")(x) + offset, inner=factory())
-    plans = Engine(model, shapes, dtypes).plans
+    plans = Engine(model, shapes, dtypes, budgets=QUICK).plans
     assert plans is not None
     assert plans.refused.keys() == {"vmap", "fold"}
 
@@ -275,7 +277,7 @@ def test_a_plan_that_differs_is_refused_whatever_the_output_is_added_to(offset: 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
 def test_models_of_other_precisions_keep_theirs(dtype: torch.dtype) -> None:
     model = mlp().to(dtype)
-    engine = Engine(model, [[6]], [dtype])
+    engine = Engine(model, [[6]], [dtype], budgets=QUICK)
     (outputs,) = engine.samples((torch.randn(2, 6, dtype=dtype),), 0, range(4))
     assert outputs.dtype == dtype
 

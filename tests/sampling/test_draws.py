@@ -12,11 +12,12 @@ from networks import Named
 from torch import Tensor, nn
 
 from service.errors import ModelRefused
-from service.sampling.engine import Engine
+from service.sampling.engine import Budgets, Engine
 from service.sampling.kinds import UNIFORM
 from service.sampling.thresholds import ThresholdWatch
 
 FLOAT = torch.float32
+QUICK = Budgets(measuring_seconds=0)
 
 Draw = Callable[[nn.Module, Tensor], Tensor]
 
@@ -28,7 +29,7 @@ def drawing(draw: Draw) -> nn.Module:
 
 
 def engine(draw: Draw) -> Engine:
-    return Engine(drawing(draw), [[6]], [FLOAT])
+    return Engine(drawing(draw), [[6]], [FLOAT], budgets=QUICK)
 
 
 MASK_SHAPES = dict.fromkeys(ROW_SPELLINGS, (1, 1)) | {
@@ -45,7 +46,7 @@ NUMBERS = {"bernoulli_with_a_number", "torchvision", "depth_of_a_batch_as_torchv
 @pytest.mark.parametrize("name", sorted(DRAWN))
 def test_a_mask_of_the_models_own_is_a_site_with_its_rate(name: str) -> None:
     factory, shapes, dtypes = DRAWN[name]
-    report = Engine(factory(), shapes, dtypes).report
+    report = Engine(factory(), shapes, dtypes, budgets=QUICK).report
     (site,) = report.sites
     rate = 0.25 if name == "uneven" else RATE  # on average over linspace(0.5, 1, 6)
     assert (site.path, site.mask_shape) == ("(model)", MASK_SHAPES[name])
@@ -172,7 +173,7 @@ def test_what_is_no_mask_or_cannot_be_followed_is_refused(case: str) -> None:
 def test_a_draw_in_eval_mode_is_refused_as_random() -> None:
     forward: Draw = lambda _self, x: x * (torch.rand_like(x) < KEEP) / KEEP  # noqa: E731
     with pytest.raises(ModelRefused, match="it runs in eval mode too, so predictions would be random"):
-        Engine(nn.Sequential(nn.Linear(6, 6), Named(forward)), [[6]], [FLOAT])
+        Engine(nn.Sequential(nn.Linear(6, 6), Named(forward)), [[6]], [FLOAT], budgets=QUICK)
 
 
 def test_certain_masks_are_not_sampled_and_leave_everything() -> None:
@@ -183,7 +184,7 @@ def test_certain_masks_are_not_sampled_and_leave_everything() -> None:
             return x.relu()
         return x * (torch.rand_like(x) >= 0.0) * torch.full_like(x, torch.nan).bernoulli_(1.0)
 
-    of = Engine(nn.Sequential(drawing(draw), nn.Dropout(0.5)), [[6]], [FLOAT])
+    of = Engine(nn.Sequential(drawing(draw), nn.Dropout(0.5)), [[6]], [FLOAT], budgets=QUICK)
     assert [(site.rate, site.sampled) for site in of.report.sites] == [(0.0, False)] * 3 + [(0.5, True)]
     (outputs,) = of.samples((torch.randn(2, 6),), 1, range(4))
     assert outputs.isfinite().all()

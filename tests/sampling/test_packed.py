@@ -6,7 +6,7 @@ from agreement import assert_close, assert_same_moments, sampled
 from packed_networks import CELLS, DTYPES, LENGTH, RANGES, SHAPES
 from torch import Tensor, nn
 
-from service.sampling.engine import Engine
+from service.sampling.engine import Budgets, Engine
 
 
 @pytest.fixture(params=sorted(CELLS))
@@ -20,7 +20,9 @@ def network(name: str, *, packed: bool = True) -> nn.Module:
 
 
 def engine(name: str, *, packed: bool = True) -> Engine:
-    return Engine(network(name, packed=packed), SHAPES, DTYPES, ranges=RANGES)
+    return Engine(
+        network(name, packed=packed), SHAPES, DTYPES, ranges=RANGES, budgets=Budgets(measuring_seconds=0)
+    )
 
 
 def rows(lengths: list[int]) -> tuple[Tensor, Tensor]:

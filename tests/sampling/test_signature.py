@@ -11,9 +11,10 @@ from networks import mlp
 from torch import Tensor, nn
 
 from service.errors import ModelRefused
-from service.sampling.engine import Engine
+from service.sampling.engine import Budgets, Engine
 
 FLOAT = torch.float32
+QUICK = Budgets(measuring_seconds=0)
 
 
 class Heads(NamedTuple):
@@ -54,8 +55,8 @@ def test_the_named_output_is_served(form: str) -> None:
     wrap, name = FORMS[form]
     torch.manual_seed(0)
     model = Several(wrap)
-    plain = Engine(model.net, [[6]], [FLOAT])
-    named = Engine(Several(wrap), [[6]], [FLOAT], output=name)
+    plain = Engine(model.net, [[6]], [FLOAT], budgets=QUICK)
+    named = Engine(Several(wrap), [[6]], [FLOAT], output=name, budgets=QUICK)
     named._model.predicting.load_state_dict(model.state_dict())
     x = (torch.randn(4, 6),)
     assert torch.equal(named.predict(x), plain.predict(x))
@@ -96,7 +97,7 @@ def test_an_output_that_is_not_chosen_or_not_there_is_refused(
     wrap: Any, output: str | None, message: str
 ) -> None:
     with pytest.raises(ModelRefused, match=message):
-        Engine(Several(wrap), [[6]], [FLOAT], output=output)
+        Engine(Several(wrap), [[6]], [FLOAT], output=output, budgets=QUICK)
 
 
 class Apart(nn.Module):
@@ -114,7 +115,7 @@ class Apart(nn.Module):
 def test_inputs_are_passed_by_name_where_forward_has_them_all() -> None:
     torch.manual_seed(0)
     model = Apart()
-    engine = Engine(model, [[1], [6]], [FLOAT, FLOAT], names=["scale", "features"])
+    engine = Engine(model, [[1], [6]], [FLOAT, FLOAT], names=["scale", "features"], budgets=QUICK)
     scale, features = torch.randn(3, 1), torch.randn(3, 6)
     with torch.no_grad():
         assert torch.equal(engine.predict((scale, features)), model.last(features) * scale)
@@ -132,5 +133,5 @@ def test_inputs_are_passed_by_order_where_forward_calls_one_otherwise() -> None:
         (["right", "left"], inputs[1] - inputs[0]),
         ([], inputs[0] - inputs[1]),
     ):
-        engine = Engine(Order(), [[2], [2]], [FLOAT, FLOAT], names=names)
+        engine = Engine(Order(), [[2], [2]], [FLOAT, FLOAT], names=names, budgets=QUICK)
         assert torch.equal(engine.predict(inputs), expected)
