@@ -18,7 +18,7 @@ from zoo_entry import (  # the folder of a script is on its path
 
 
 class _Tabular(nn.Module):
-    """Numbers alone, for a network that takes numbers and categories."""
+    """Numbers alone, for a network that takes numbers and categories: these are signs of the first numbers."""
 
     def __init__(self, network: nn.Module, categories: int, *, categories_first: bool) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class _Tabular(nn.Module):
         self.first = categories_first
 
     def forward(self, values: Tensor) -> Tensor:
-        of_kinds = torch.zeros(len(values), self.categories, dtype=torch.int64)
+        of_kinds = (values[:, : self.categories] > 0).long()
         given: Tensor = self.network(of_kinds, values) if self.first else self.network(values, None)
         return given
 
@@ -86,14 +86,14 @@ def _tables() -> list[Entry]:
                 made(tab, "TabTransformer", **small, mlp_act=nn.ReLU())(), 2, categories_first=True
             ),
             columns,
-            adapter="fixed categories",
+            adapter="categories from numbers",
         ),
         Entry(
             "tab-transformer-pytorch",
             "FTTransformer",
             lambda: _Tabular(made(tab, "FTTransformer", **small)(), 2, categories_first=True),
             columns,
-            adapter="fixed categories",
+            adapter="categories from numbers",
         ),
         Entry("pytorch-tabnet", "TabNet", tabnet, columns, adapter="a head with dropout"),
     ]
