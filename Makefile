@@ -4,13 +4,14 @@ export UNSURE_REPOSITORY ?= model_repository
 BIN := .venv/bin
 RIVALS := benchmarks/.rivals
 SERVERS := benchmarks/.servers
+ZOO := benchmarks/.zoo
 MONITOR_SCHEMAS := @kubernetes-models/prometheus-operator@6.0.0
 # Its models say what a ServingRuntime may hold. The rest of it asks for a server's requirements, which nobody needs.
 KSERVE := kserve==0.21.0
 MARKER = $(UNSURE_REPOSITORY)/.training-demos
 
 .DEFAULT_GOAL := help
-.PHONY: help serve train-demos test check format reference docs pictures bench-engine bench-rivals bench-serving bench-adaptive bench-scaling reproduce schemas soak clean
+.PHONY: help serve train-demos test check format reference docs pictures bench-engine bench-rivals bench-serving bench-adaptive bench-scaling zoo reproduce schemas soak clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -69,6 +70,9 @@ bench-adaptive: .venv/developed ## measure how many samples adaptive sampling ta
 bench-scaling: .venv/developed ## measure the server on Ray Serve, with one replica and with two
 	@$(BIN)/python benchmarks/scaling.py
 
+zoo: $(ZOO)/installed ## load networks that others wrote and check their numbers, in an environment of their own
+	@OMP_NUM_THREADS=1 $(ZOO)/bin/python -W ignore benchmarks/zoo.py --write benchmarks/zoo.md
+
 reproduce: .venv/developed ## published figures again; those of the UCI sets with DATA=folder
 	@if [ -n "$(DATA)" ]; then $(BIN)/python benchmarks/reproduce.py uci --data "$(DATA)"; else \
 		echo "the UCI sets are left out: DATA=folder names a folder of them, see benchmarks/README.md" >&2; fi
@@ -82,7 +86,7 @@ soak: .venv/developed ## half an hour of mixed load: memory, files, threads, and
 	@$(BIN)/python benchmarks/soak.py
 
 clean: ## remove the environment and every cache; models stay
-	rm -rf .venv $(RIVALS) $(SERVERS) .schemas .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv $(RIVALS) $(SERVERS) $(ZOO) .schemas .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -105,6 +109,16 @@ $(RIVALS)/installed: benchmarks/rivals.txt
 	@echo "installing into $(RIVALS): the first time takes some minutes" >&2
 	@grep -v '^baal=' $< | $(RIVALS)/bin/python -m pip install --quiet --disable-pip-version-check -r /dev/stdin
 	@$(RIVALS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps $$(grep '^baal=' $<)
+	@touch $@
+
+# torch here is the build for processors. torchaudio's compiled files ask for the other one's; without them it does
+# what its networks need. This server comes without its requirements, of which the engine needs few.
+$(ZOO)/installed: benchmarks/zoo.txt
+	@$(PYTHON) -m venv $(ZOO)
+	@echo "installing into $(ZOO): the first time takes some minutes" >&2
+	@$(ZOO)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $<
+	@$(ZOO)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@rm -f $(ZOO)/lib/python*/site-packages/torchaudio/lib/*.so
 	@touch $@
 
 $(SERVERS)/installed: benchmarks/servers.txt

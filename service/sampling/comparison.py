@@ -39,7 +39,8 @@ def agree(expected: Tensor, given: Tensor, spread: Tensor) -> bool:
     Different batch sizes and plans take different matrix kernels. Whether they differ by rounding or by
     something else is judged column by column, against what is being measured there: 1 % of its spread, and
     8 units in the last place of its largest value, since rounding is all that large a constant leaves room
-    for.
+    for. Columns are sums of the same terms: one that happens to be small is rounded as its neighbours are,
+    so it has at least the room of the middle one.
 
     Args:
         expected: [..., width].
@@ -49,5 +50,5 @@ def agree(expected: Tensor, given: Tensor, spread: Tensor) -> bool:
     if expected.shape != given.shape:
         return False
     largest = expected.abs().flatten(0, -2).amax(0)
-    rounding = 8 * torch.finfo(expected.dtype).eps * largest
+    rounding = 8 * torch.finfo(expected.dtype).eps * largest.clamp_min(largest.median())
     return bool(((expected - given).abs() <= 0.01 * spread + rounding).all())

@@ -15,7 +15,7 @@ from service.errors import ModelRefused
 from service.sampling.composites import COMPOSITES, REOPENED
 from service.sampling.draws import DRAWS, read_draw
 from service.sampling.kinds import KINDS, Arguments, Kind, arguments
-from service.sampling.recurrent import BATCHED, is_padded
+from service.sampling.recurrent import BATCHED, BATCHED_CELLS, is_padded
 
 OUTERMOST = "(model)"
 
@@ -133,6 +133,8 @@ class DropoutPass(TorchFunctionMode):
                 return REOPENED[func](*args, **given)
         if func in BATCHED and is_padded(args):
             return BATCHED[func](*args, **given)
+        if func in BATCHED_CELLS:
+            return BATCHED_CELLS[func](*args, **given)
         return func(*args, **given)
 
     def _dropped(self, kind: Kind, given: Arguments) -> Tensor:

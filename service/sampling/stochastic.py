@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from service.errors import ModelError
+from service.sampling.custom_functions import forward_alone
 from service.sampling.interception import DropoutCall, DropoutPass, ModulePaths
 from service.sampling.kinds import Kind
 from service.sampling.sites import RowDimension, Site
@@ -68,7 +69,7 @@ class StochasticModel:
     def intercepted(self, inputs: Inputs, answer: Callable[[DropoutCall], Tensor]) -> Any:
         """Run one pass of the dropping tree in which `answer` stands for every dropout function."""
         self.paths.restart()
-        with DropoutPass(self.paths, answer, self.held_in_eval, len(inputs[0])):
+        with forward_alone(), DropoutPass(self.paths, answer, self.held_in_eval, len(inputs[0])):
             return self.dropping(*(tensor.clone() for tensor in inputs))
 
 
