@@ -24,6 +24,7 @@ from service.sampling.report import DropoutReport, IdleDropout
 from service.sampling.sites import Selection, Site, select
 from service.sampling.stochastic import Inputs, StochasticModel, masked
 from service.sampling.surroundings import surroundings
+from service.sampling.trees import scripted_functions
 
 _DRAWN = frozenset({BERNOULLI.name, UNIFORM.name})
 
@@ -51,7 +52,7 @@ def audit(model: StochasticModel, example: Example, selection: Selection, tokens
     _check_prediction(model, example)
     flow = Flow(model.dropping)
     found = discover(model, example, flow)
-    refuse_random(found.random)
+    refuse_random(model, found.random)
     sites = select(found.sites, selection)
     _check_selection(found.sites, sites, selection)
     samples = _check_samples(model, example, sites)
@@ -69,9 +70,13 @@ def audit(model: StochasticModel, example: Example, selection: Selection, tokens
     return DropoutReport(sites, around, idle, effect, tuple(findings(sites, around, idle, effect)))
 
 
-def refuse_random(operations: Sequence[RandomOperation]) -> None:
+def refuse_random(model: StochasticModel, operations: Sequence[RandomOperation]) -> None:
     """Refuse random operations that no dropout function has asked for."""
-    _refuse_random(operations, "no dropout function that can be sampled owns it")
+    if operations:
+        scripted = scripted_functions(model.predicting)
+        hidden = f"; dropout in TorchScript cannot be seen, and it runs {', '.join(scripted)}: give the plain"
+        more = f"{hidden} function{'s' if len(scripted) > 1 else ''}" if scripted else ""
+        _refuse_random(operations, f"no dropout function that can be sampled owns it{more}")
 
 
 def _check_prediction(model: StochasticModel, example: Example) -> None:

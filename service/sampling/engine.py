@@ -21,7 +21,7 @@ from service.sampling.names import LOOP
 from service.sampling.planner import PlanChoice
 from service.sampling.raised import model_error
 from service.sampling.shortcuts import find_shortcuts
-from service.sampling.signature import called_by_name, flattened_tokens
+from service.sampling.signature import Calling
 from service.sampling.sites import Selection, select
 from service.sampling.stochastic import Inputs, StochasticModel
 
@@ -82,9 +82,9 @@ class Engine:
         self._budgets = budgets or Budgets()
         self._selection = selection
         self.example = ExampleRows(shapes, dtypes, self.device, ranges)
-        called = called_by_name(model.to(self.device), names, output)
         self._per_token = per_token
-        self._model = StochasticModel(flattened_tokens(called) if per_token else called)
+        calling = Calling(model, names, output, per_token=per_token)
+        self._model = StochasticModel(model.to(self.device), calling)
         self._masks = MaskStore(self._budgets.masks_bytes, self.device)
         self._executor = Executor(
             self._model, self._masks, self.device, self._budgets, usual or Usual(), pinned or Pinned()
@@ -273,7 +273,7 @@ class Engine:
             return self.example(rows, shapes)
 
         found = discover(self._model, example)
-        refuse_random(found.random)
+        refuse_random(self._model, found.random)
         sites = {site.name: site for site in select(found.sites, self._selection)}
         first = next((name for name, site in sites.items() if site.sampled), None)
         shortcuts = find_shortcuts(self._model, example(2), sites)

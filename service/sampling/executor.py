@@ -8,7 +8,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from service.errors import ModelError
+from service.errors import ModelError, ModelRefused
 from service.sampling.closed_form import LastLayer, find_last_layer
 from service.sampling.compiled import Compiled
 from service.sampling.discovery import Example
@@ -204,7 +204,10 @@ class Executor:
         plans = self._of(self._model, layout)
         if self._pinned.float32 or not has_bfloat16(self._device) or not is_float32(self._model):
             return plans
-        return plans + self._of(in_bfloat16(self._model), layout)
+        try:
+            return plans + self._of(in_bfloat16(self._model), layout)
+        except ModelRefused:  # its weights cannot be replaced everywhere; it runs in its own precision
+            return plans
 
     def _of(self, model: StochasticModel, layout: Layout) -> list[Plan]:
         maps_bytes = self._budgets.maps_bytes
