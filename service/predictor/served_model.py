@@ -142,6 +142,11 @@ class ServedModel:
         return Sampled(measures, scores, np.zeros_like(scores), np.ones(len(scores), bool), None, None)
 
     @property
+    def spoilt(self) -> str | None:
+        """Why it answers no more: a pass has changed it; None while it is as it was loaded."""
+        return self.engine.spoilt
+
+    @property
     def inexact(self) -> str | None:
         """Why mean and variance over all networks have no closed form; None where they have."""
         if self.manifest.classifies:

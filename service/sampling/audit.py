@@ -1,7 +1,7 @@
 """The audit of a model at load: it is served as its numbers promise, or refused with the reason."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from operator import or_
 
@@ -22,6 +22,7 @@ from service.sampling.masks import site_factors
 from service.sampling.observation import PassObserver, RandomOperation
 from service.sampling.report import DropoutReport, IdleDropout
 from service.sampling.sites import Selection, Site, select
+from service.sampling.state import ModelState
 from service.sampling.stochastic import Inputs, StochasticModel, masked
 from service.sampling.surroundings import surroundings
 from service.sampling.trees import scripted_functions
@@ -49,15 +50,19 @@ def audit(model: StochasticModel, example: Example, selection: Selection, tokens
             changes the model, or a row's answer depends on the rows beside it.
     """
     before, stood = _state(model), generators()
+    model.predict(example(2))
+    _check_modes(before)
     _check_prediction(model, example)
     flow = Flow(model.dropping)
     found = discover(model, example, flow)
+    _check_modes(before)
     refuse_random(model, found.random)
     sites = select(found.sites, selection)
     _check_selection(found.sites, sites, selection)
     samples = _check_samples(model, example, sites)
     _check_training_mode(model.predict(example(2)), found.output)
-    _check_state(before, _state(model))
+    if changed := before.changed_numbers():
+        raise ModelRefused(f"{', '.join(changed)} changes while the model runs, so answers would drift")
     if stood != generators() and draws_itself(partial(_both_ways, model, example, sites)):
         raise ModelRefused("the model draws from the generator of Python or numpy, which cannot be sampled")
     effect = _effect(samples, tokens)
@@ -202,35 +207,16 @@ def _reversed(inputs: Inputs) -> Inputs:
     return tuple(tensor.flip(0) for tensor in inputs)
 
 
-@dataclass(frozen=True)
-class _State:
-    """What must not change: values of buffers, and which tensors the parameters are, written how often."""
-
-    buffers: dict[str, Tensor]
-    parameters: dict[str, tuple[int, int]]
+def _state(model: StochasticModel) -> ModelState:
+    return ModelState({"": model.predicting, "sampling ": model.dropping}, exact=True)
 
 
-def _state(model: StochasticModel) -> _State:
-    trees = (("", model.predicting), ("sampling ", model.dropping))
-    return _State(
-        {f"{tree}{name}": held.clone() for tree, module in trees for name, held in module.named_buffers()},
-        {
-            f"{tree}{name}": (id(held), held._version)  # noqa: SLF001  # torch's count of writes
-            for tree, module in trees
-            for name, held in module.named_parameters()
-        },
-    )
-
-
-def _check_state(before: _State, after: _State) -> None:
-    changed = [name for name, held in before.parameters.items() if after.parameters.get(name) != held]
-    changed += [
-        name
-        for name, held in before.buffers.items()
-        if name not in after.buffers or not torch.equal(held.nan_to_num(), after.buffers[name].nan_to_num())
-    ]
-    if changed:
-        raise ModelRefused(f"{', '.join(changed)} changes while the model runs, so answers would drift")
+def _check_modes(state: ModelState) -> None:
+    if changed := state.changed_modes():
+        raise ModelRefused(
+            f"the model's own forward changes the mode of {', '.join(changed)}, which decides whether "
+            "dropout drops: leave train() and eval() to whoever calls the model"
+        )
 
 
 def _both_ways(model: StochasticModel, example: Example, sites: Sequence[Site]) -> None:

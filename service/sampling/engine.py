@@ -1,6 +1,8 @@
 """One model, ready to predict and to be sampled, from any number of threads."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from math import prod
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 
 from service.errors import InvalidInput, ModelError, ModelRefused, NoDropout, OutOfMemory
 from service.sampling.audit import audit, refuse_random
-from service.sampling.comparison import one_output
+from service.sampling.comparison import agree, one_output
 from service.sampling.compiled import Key
 from service.sampling.discovery import discover
 from service.sampling.example import ExampleRows, Shapes
@@ -23,7 +25,10 @@ from service.sampling.raised import model_error
 from service.sampling.shortcuts import find_shortcuts
 from service.sampling.signature import Calling
 from service.sampling.sites import Selection, select
+from service.sampling.state import ModelState
 from service.sampling.stochastic import Inputs, StochasticModel
+
+_LOG = logging.getLogger("unsure")
 
 _KNOWN_SHAPES = 256
 
@@ -56,6 +61,7 @@ class Engine:
         example: makes the rows that the passes at load ran on.
         report: the sites and what the audit noticed.
         width: how many values the model gives for a row, or for each of its tokens.
+        spoilt: why it answers no more, once a pass has changed it; None while it is as it was loaded.
 
     Raises:
         ModelRefused: the model cannot be served correctly.
@@ -90,13 +96,17 @@ class Engine:
             self._model, self._masks, self.device, self._budgets, usual or Usual(), pinned or Pinned()
         )
         self._layout = lru_cache(_KNOWN_SHAPES)(self._discover)
+        self._state: ModelState | None = None
+        self.spoilt: str | None = None
         try:
             tokens = self._tokens(self.example.shapes)
             self.report = audit(self._model, self.example, selection, tokens)
-            self.width = self.predict(self.example(1)).shape[1] // tokens
+            first = self._first_answers()
+            self.width, self._dtype = first[0].shape[1] // tokens, first[0].dtype
             if self.report.can_sample:
                 layout = self._layout(self.example.shapes)
                 self._executor.choose(layout, self.example, tokens * self.width, known)
+            self._first, self._state = first, self._noted()
         except ModelRefused:
             raise
         except Exception as cause:
@@ -121,9 +131,11 @@ class Engine:
         """
         placed = self._placed(inputs)
         blocks = self._blocks(placed, self._predicted_row_bytes(placed))
+        width = self._tokens(_row_shapes(placed)) * self.width
         while True:
             try:
-                return _checked(torch.cat([self._predicted(block) for block in blocks]))
+                with self._unchanged():
+                    return _checked(torch.cat([self._predicted(block, width) for block in blocks]))
             except OutOfMemory as error:
                 _, blocks = _smaller(1, blocks, error)
 
@@ -157,7 +169,8 @@ class Engine:
             try:
                 networks = drawn(self._masks, layout, seed, chunk, kept_samples)
                 works = (Work(block, layout, networks) for block in blocks)
-                outputs = [self._executor.run(work, ranking, width) for work in works]
+                with self._unchanged():
+                    outputs = [self._executor.run(work, ranking, width) for work in works]
             except OutOfMemory as error:
                 step, blocks = _smaller(step, blocks, error)
                 continue
@@ -181,7 +194,8 @@ class Engine:
         placed = self._placed(inputs)
         layout = self._layout_of(placed)
         blocks = self._blocks(placed, layout.row_bytes)
-        means, variances = zip(*(self._moments(block, layout) for block in blocks), strict=True)
+        with self._unchanged():
+            means, variances = zip(*(self._moments(block, layout) for block in blocks), strict=True)
         return _checked(torch.cat(means)), _checked(torch.cat(variances))
 
     def compile(self, inputs: Inputs, seed: int, samples: int) -> None:
@@ -252,11 +266,58 @@ class Engine:
         return layout
 
     @torch.inference_mode()
-    def _predicted(self, inputs: Inputs) -> Tensor:
+    def _predicted(self, inputs: Inputs, width: int) -> Tensor:
         try:
-            return one_output(self._model.predict(inputs), len(inputs[0]))
+            output = one_output(self._model.predict(inputs), len(inputs[0]))
         except Exception as cause:
             raise model_error(cause) from cause
+        if output.shape[1] != width:
+            raise ModelError(f"the model gave {output.shape[1]} values for a row instead of {width}")
+        if output.dtype != self._dtype:
+            raise ModelError(f"the model gave {output.dtype}, and {self._dtype} when it was loaded")
+        return output
+
+    @contextmanager
+    def _unchanged(self) -> Iterator[None]:
+        """Hold what runs to leaving the model as it was loaded; once it is another, nothing runs any more.
+
+        Raises:
+            ModelError: it is another.
+        """
+        if self.spoilt:
+            raise ModelError(self.spoilt)
+        try:
+            yield
+        finally:
+            self._check_unchanged()
+
+    def _check_unchanged(self) -> None:
+        if self._state is None:  # while it is loaded
+            return
+        changed, transient = self._state.changed()
+        if transient and not changed:
+            # A cache may grow with longer rows: whether the answers are the same decides.
+            pairs = zip(self._first, self._first_answers(), strict=True)
+            changed = [] if all(agree(one, other, one.std(0)) for one, other in pairs) else transient
+            self._state = self._noted()
+        if changed:
+            self.spoilt = (
+                f"the model changed while it ran ({', '.join(changed)}), so that its answers would be others "
+                "from now on; it answers no more until it is loaded again"
+            )
+            _LOG.error("%s", self.spoilt)
+            raise ModelError(self.spoilt)
+
+    @torch.inference_mode()
+    def _first_answers(self) -> tuple[Tensor, Tensor]:
+        """Give outputs of example rows in eval mode, and in training mode with nothing dropped."""
+        rows = self.example(2)
+        whole = one_output(self._model.predict(rows), 2)
+        return whole, one_output(self._model.intercepted(rows, lambda call: call.keep_all()), 2)
+
+    def _noted(self) -> ModelState:
+        low = {"bfloat16 ": self._executor.low.dropping} if self._executor.low else {}
+        return ModelState({"": self._model.predicting, "sampling ": self._model.dropping, **low})
 
     @torch.inference_mode()
     def _moments(self, inputs: Inputs, layout: Layout) -> tuple[Tensor, Tensor]:
