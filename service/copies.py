@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from service.errors import ModelRefused
+from service.errors import ModelRefused, words_of
 
 _LEAVES = (type, CodeType, str, bytes, int, float, complex, RemovableHandle, torch.Generator)
 _CONTAINERS = (list, tuple, set, frozenset, deque)
@@ -124,7 +124,7 @@ def copied(
         copy: nn.Module = deepcopy(network, memo)
     except Exception as cause:
         raise ModelRefused(
-            f"the model's modules cannot be copied ({type(cause).__name__}: {cause}); see copy.deepcopy"
+            f"the model's modules cannot be copied ({words_of(cause)}); see copy.deepcopy"
         ) from cause
     _check_apart(source, Reached(copy, apart), targets)
     return copy

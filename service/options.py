@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from service.errors import UnsureError
+from service.errors import UnsureError, in_full
 from service.logs import start_logging
 from service.settings import Setting, Settings, settings_table
 
@@ -117,7 +117,7 @@ def told() -> Iterator[None]:
     try:
         yield
     except UnsureError as cause:
-        raise click.ClickException(str(cause)) from cause
+        raise click.ClickException(in_full(cause)) from cause
 
 
 def watched(label: str) -> Callable[[Iterable[Any], int], Iterator[Any]]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from service.copies import Reached, copied
-from service.errors import FactoryError
+from service.errors import FactoryError, words_of
 from service.repository.manifest import FactorySource
 
 
@@ -89,7 +89,7 @@ def _function(factory: str, allowed: Sequence[str]) -> Callable[..., object]:
             else ""
         )
         raise FactoryError(
-            f"source.factory {factory}: importing {module_name} raised {cause!r}{way_out}"
+            f"source.factory {factory}: importing {module_name} raised {words_of(cause)}{way_out}"
         ) from cause
     # What an allowed module has imported is not thereby allowed.
     if not callable(function) or not _is_inside(getattr(function, "__module__", None) or "", allowed):
@@ -112,5 +112,5 @@ def _called(function: Callable[..., object], source: FactorySource) -> object:
     except (Exception, SystemExit) as cause:
         raise FactoryError(
             f"source.factory {source.factory} with source.arguments {source.arguments} raised "
-            f"{type(cause).__name__}: {cause}"
+            f"{words_of(cause)}"
         ) from cause

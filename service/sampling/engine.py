@@ -10,7 +10,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from service.errors import InvalidInput, ModelError, ModelRefused, NoDropout, OutOfMemory
+from service.errors import InvalidInput, ModelError, ModelRefused, NoDropout, OutOfMemory, words_of
 from service.sampling.audit import audit, refuse_random
 from service.sampling.comparison import agree, one_output
 from service.sampling.compiled import Key
@@ -89,8 +89,13 @@ class Engine:
         self._selection = selection
         self.example = ExampleRows(shapes, dtypes, self.device, ranges)
         self._per_token = per_token
-        calling = Calling(model, names, output, per_token=per_token)
-        self._model = StochasticModel(model.to(self.device), calling)
+        try:
+            calling = Calling(model, names, output, per_token=per_token)
+            self._model = StochasticModel(model.to(self.device), calling)
+        except ModelRefused:
+            raise
+        except Exception as cause:
+            raise ModelRefused(f"the model cannot be made ready to run: {words_of(cause)}") from cause
         self._masks = MaskStore(self._budgets.masks_bytes, self.device)
         self._executor = Executor(
             self._model, self._masks, self.device, self._budgets, usual or Usual(), pinned or Pinned()

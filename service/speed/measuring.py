@@ -8,7 +8,7 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from service.errors import InvalidInput, ModelError, NoDropout
+from service.errors import InvalidInput, ModelError, NoDropout, in_full
 from service.inspection import load, read
 from service.predictor.answers import EXACT, Exact
 from service.predictor.drawing import check_rounds
@@ -176,9 +176,7 @@ class _Bench:
         try:
             return self._timed(rows)
         except Exception as cause:
-            told = model_error(cause)
-            detail = told.detail if isinstance(told, ModelError) else ""
-            raise ModelError(f"with {rows} rows {told}{f' ({detail})' if detail else ''}") from cause
+            raise ModelError(f"with {rows} rows {in_full(model_error(cause))}") from cause
 
     def _timed(self, rows: int) -> Timed:
         model, samples = self._model, self._samples
