@@ -87,6 +87,7 @@ class Catalogue:
         entry = self.entry(name)
         model = entry.default if version is None else entry.version(version)
         if model.spoilt:
+            self._telemetry.versions(name, entry.answers)
             where = f"version {model.identity.version} of model {name}"
             raise Unavailable(f"{where} is out of service: {model.spoilt}")
         return model

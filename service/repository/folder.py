@@ -15,6 +15,7 @@ from service.repository.manifest import MODEL_NAME, FactorySource, HuggingFaceSo
 from service.repository.manifest_file import read_manifest
 from service.repository.text import read_tokenizer
 from service.repository.weights import load_weights
+from service.shared_settings import settings_kept
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -138,10 +139,11 @@ def models_errors(folder: Path) -> Iterator[None]:
     """Make what a model's own code raises, whatever it is, that model's error in one sentence.
 
     Raises:
-        ModelRefused: in the place of what is no error of ours.
+        ModelRefused: in the place of what is no error of ours, or it has set what all models share.
     """
     try:
-        yield
+        with settings_kept(f"{folder}: the model's code"):
+            yield
     except UnsureError:
         raise
     except (Exception, SystemExit) as cause:

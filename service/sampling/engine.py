@@ -27,6 +27,7 @@ from service.sampling.signature import Calling
 from service.sampling.sites import Selection, select
 from service.sampling.state import ModelState
 from service.sampling.stochastic import Inputs, StochasticModel
+from service.shared_settings import restored, shared_settings
 
 _LOG = logging.getLogger("unsure")
 
@@ -287,13 +288,16 @@ class Engine:
         """Hold what runs to leaving the model as it was loaded; once it is another, nothing runs any more.
 
         Raises:
-            ModelError: it is another.
+            ModelError: it is another, or has set what all models share, which is as before.
         """
         if self.spoilt:
             raise ModelError(self.spoilt)
+        before = shared_settings()
         try:
             yield
         finally:
+            if before != shared_settings():
+                raise ModelError(f"the model sets what all models share: {', '.join(restored(before))}")
             self._check_unchanged()
 
     def _check_unchanged(self) -> None:

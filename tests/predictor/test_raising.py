@@ -1,9 +1,11 @@
 """Whatever a model's own code raises while it is loaded is that model's error, in one sentence."""
 
 import logging
+from contextlib import nullcontext
 
 import pytest
 import raising_networks
+import torch
 from click.testing import CliRunner
 from raising_networks import RAISING
 from repositories import Repository
@@ -88,3 +90,18 @@ def test_an_old_weight_norm_is_added(repository: Repository) -> None:
     )
     assert told.exit_code == 0, told.output
     assert "small, version 1: classification" in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("factory", "refused"), [("in_float64", True), ("on_meta", True), ("threaded", False)]
+)
+def test_what_a_factory_sets_for_all_models_is_set_back(
+    repository: Repository, factory: str, refused: bool
+) -> None:
+    """It is refused where its network may rest on it."""
+    before = torch.get_default_dtype(), torch.get_default_device(), torch.get_num_threads()
+    folder = entry(repository, factory)
+    words = "1: the model's code sets what all models of a process share: torch"
+    with pytest.raises(LoadError, match=words) if refused else nullcontext():
+        folder.read(folder.manifest(), 1, FACTORIES)
+    assert (torch.get_default_dtype(), torch.get_default_device(), torch.get_num_threads()) == before

@@ -182,3 +182,23 @@ def test_predictions_are_held_to_the_shape_and_kind_of_output_at_load(
     with pytest.raises(ModelError, match=message):
         of.predict(TRIGGER)
     assert torch.equal(of.predict(ROWS), before)
+
+
+@pytest.mark.parametrize(
+    ("change", "read"),
+    [
+        (lambda _of: torch.set_default_dtype(torch.float64), torch.get_default_dtype),
+        (lambda _of: torch.set_num_threads(3), torch.get_num_threads),
+        (lambda _of: torch.use_deterministic_algorithms(True), torch.are_deterministic_algorithms_enabled),
+    ],
+)
+def test_what_all_models_share_is_set_back_and_told(
+    change: Callable[[Any], Any], read: Callable[[], Any]
+) -> None:
+    before = read()
+    of = engine(Changing(change))
+    for run in (of.predict, lambda rows: sampled(of, rows)):
+        with pytest.raises(ModelError, match=r"the model sets what all models share: "):
+            run(TRIGGER)
+        assert read() == before
+        run(ROWS)
