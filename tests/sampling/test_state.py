@@ -1,6 +1,7 @@
 """A model that a pass changes is found out at once, and answers no more."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -142,6 +143,32 @@ def test_a_cache_that_grows_changes_nothing() -> None:
     assert torch.equal(of.predict(ROWS), before[0])
     assert torch.equal(sampled(of, ROWS), before[1])
     assert of.spoilt is None
+
+
+@pytest.mark.parametrize("way", ["predict", "sample"])
+def test_a_model_that_counts_is_found_out_by_its_answers(way: str) -> None:
+    """It answers as at load for a while; then others, of which no tensor tells."""
+
+    class Counting(Changing):
+        runs = 0
+        after = 10**9
+
+        def forward(self, rows: Tensor) -> Tensor:
+            self.runs += 1
+            return super().forward(rows) * (1.5 if self.runs > self.after else 1)
+
+    network = Counting(lambda _of: None)
+    of = engine(network)
+    for tree in (of._model.predicting, of._model.dropping):
+        tree.after = tree.runs + 50  # type: ignore[assignment, operator]
+    run = of.predict if way == "predict" else lambda rows: sampled(of, rows)
+    for _ in range(8):
+        run(ROWS)
+    for _ in range(128):
+        with suppress(ModelError):
+            run(ROWS)
+    assert of.spoilt is not None
+    assert "its answers to the rows made up at load" in of.spoilt
 
 
 def test_an_exact_head_is_held_to_it_too() -> None:
