@@ -510,7 +510,7 @@ def test_another_width_is_the_models_error_on_both_faces(repository: Repository,
         assert client.post(path, json=body(ROW)).status_code == 200
 
 
-@pytest.mark.parametrize("asked", ASKED, ids=["predict", "uncertainty", "infer", "infer-samples"])
+@pytest.mark.parametrize("asked", [ASKED[0], ASKED[3]], ids=["predict", "infer-samples"])
 def test_a_model_that_writes_its_weights_is_out_of_service_until_it_is_loaded_again(
     repository: Repository, serve: Serve, asked: tuple[str, Any]
 ) -> None:

@@ -23,7 +23,7 @@ from service.sampling.executor import Budgets, Pinned
 from service.sampling.precision import in_bfloat16
 from service.sampling.stochastic import StochasticModel
 
-SAMPLES = 1000
+SAMPLES = 700
 QUICK = Budgets(measuring_seconds=0)
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated:FutureWarning")
