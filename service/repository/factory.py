@@ -89,7 +89,7 @@ def _function(factory: str, allowed: Sequence[str]) -> Callable[..., object]:
             else ""
         )
         raise FactoryError(
-            f"source.factory {factory}: importing {module_name} raised {words_of(cause)}{way_out}"
+            f"source.factory {factory}: importing {module_name} raised {cause!r}{way_out}"
         ) from cause
     # What an allowed module has imported is not thereby allowed.
     if not callable(function) or not _is_inside(getattr(function, "__module__", None) or "", allowed):
