@@ -144,7 +144,7 @@ def models_errors(folder: Path) -> Iterator[None]:
     try:
         with settings_kept(f"{folder}: the model's code"):
             yield
-    except UnsureError:
+    except (UnsureError, MemoryError):  # memory is the server's
         raise
     except (Exception, SystemExit) as cause:
         raise ModelRefused(f"{folder}: the model raised {words_of(cause)}") from cause
