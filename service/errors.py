@@ -194,3 +194,23 @@ class AdditionRefused(UnsureError):
 
 class StartError(UnsureError):
     """The server cannot start as it is set up."""
+
+
+def words_of(cause: BaseException) -> str:
+    """Name what somebody else's code raised, in one line; its own words may fail too."""
+    kind = type(cause).__name__
+    try:
+        text = str(cause).strip()
+    except Exception:  # noqa: BLE001
+        text = ""
+    lines = text.splitlines()
+    if not lines:
+        return kind
+    # Where the first line only announces what follows, as of weights that do not fit, the last one tells.
+    return f"{kind}: {(lines[-1] if lines[0].endswith(':') else lines[0]).strip()}"
+
+
+def in_full(cause: UnsureError) -> str:
+    """Say what went wrong, with a model's own words: for whoever runs the model, and no client."""
+    detail = cause.detail if isinstance(cause, ModelError) else ""
+    return f"{cause} ({detail})" if detail else str(cause)

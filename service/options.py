@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from service.errors import UnsureError
+from service.errors import UnsureError, in_full
 from service.logs import start_logging
 from service.settings import Setting, Settings, settings_table
 
@@ -151,7 +151,7 @@ def told() -> Iterator[None]:
     try:
         yield
     except UnsureError as cause:
-        raise click.ClickException(str(cause)) from cause
+        raise click.ClickException(in_full(cause)) from cause
     except OSError as cause:
         if cause.filename is None or cause.strerror is None:
             raise

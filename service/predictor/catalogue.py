@@ -93,10 +93,15 @@ class Catalogue:
 
         Raises:
             NotFound: there is none.
-            Unavailable: it is loading, unloaded, or could not be loaded.
+            Unavailable: it is loading, unloaded, could not be loaded, or was changed by a pass.
         """
         entry = self.entry(name)
-        return entry.default if version is None else entry.version(version)
+        model = entry.default if version is None else entry.version(version)
+        if model.spoilt:
+            self._telemetry.versions(name, entry.answers)
+            where = f"version {model.identity.version} of model {name}"
+            raise Unavailable(f"{where} is out of service: {model.spoilt}")
+        return model
 
     def labels(self, name: str, version: str | None) -> tuple[str, str]:
         """Give a request's model and version for a metric: only what exists, else `UNKNOWN`."""

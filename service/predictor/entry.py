@@ -51,13 +51,13 @@ class Entry:
     @property
     def state(self) -> State:
         """Whether the model answers."""
-        if self.versions:
+        if any(not model.spoilt for model in self.versions.values()):
             return "ready"
         return "loading" if self.loading else "unavailable"
 
     @property
     def default(self) -> ServedModel:
-        """The highest version that answers.
+        """The highest version that answers, or did until a pass has changed it: it gives way to no other.
 
         Raises:
             Unavailable: none does.
@@ -83,20 +83,28 @@ class Entry:
     @property
     def answers(self) -> dict[str, bool]:
         """Whether each version answers that is there, or was meant to be."""
-        return dict.fromkeys(self.failed, False) | {str(number): True for number in self.versions}
+        return dict.fromkeys(self.failed, False) | {
+            str(number): not model.spoilt for number, model in self.versions.items()
+        }
 
     def statuses(self) -> list[Status]:
         """List the versions, those that answer first; at least one line."""
         ready = [
             Status(self.name, str(number), "ready", self.failed.get(str(number), ""))
-            for number in sorted(self.versions)
+            for number, model in sorted(self.versions.items())
+            if not model.spoilt
+        ]
+        spoilt = [
+            Status(self.name, str(number), "unavailable", f"is out of service: {model.spoilt}")
+            for number, model in sorted(self.versions.items())
+            if model.spoilt
         ]
         failed = [
             Status(self.name, "" if version == UNKNOWN else version, "unavailable", reason)
             for version, reason in sorted(self.failed.items())
-            if not self.answers[version]
+            if version not in map(str, self.versions)
         ]
-        return [*ready, *failed] or [Status(self.name, "", self.state, self._why_not)]
+        return [*ready, *spoilt, *failed] or [Status(self.name, "", self.state, self._why_not)]
 
     @property
     def _why_not(self) -> str:

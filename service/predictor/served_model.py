@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from service.errors import LoadError, ManifestError, ModelError
+from service.errors import LoadError, ManifestError, ModelError, ModelRefused, in_full
 from service.flagging.policy import Policy
 from service.predictor.answers import EXACT, Exact, Identity, Prediction, Sampled
 from service.predictor.certificate import certificate, entry_sha256
@@ -23,7 +23,7 @@ from service.predictor.together import Asked, Draw, sample_together
 from service.predictor.tokens import TokenReader
 from service.repository.calibration import Setting
 from service.repository.findings import read_findings, write_findings
-from service.repository.folder import ReadModel
+from service.repository.folder import ReadModel, models_errors
 from service.repository.manifest import AdaptiveSpec, Manifest
 from service.sampling.engine import Engine
 from service.sampling.executor import Usual
@@ -148,6 +148,11 @@ class ServedModel:
         return Sampled(measures, scores, np.zeros_like(scores), np.ones(len(scores), bool), None, None)
 
     @property
+    def spoilt(self) -> str | None:
+        """Why it answers no more: a pass has changed it; None while it is as it was loaded."""
+        return self.engine.spoilt
+
+    @property
     def inexact(self) -> str | None:
         """Why mean and variance over all networks have no closed form; None where they have."""
         if self.manifest.classifies:
@@ -257,8 +262,12 @@ def _policy(manifest: Manifest, version: int) -> Policy:
 def prepare(read: ReadModel, execution: Execution) -> ServedModel:
     """Make a model ready; the text of every LoadError begins with the file or folder it is about."""
     try:
-        return ServedModel(read, execution)
+        with models_errors(read.folder):
+            return ServedModel(read, execution)
     except ManifestError as cause:
         raise ManifestError(f"{read.manifest_path}: {cause}") from cause
+    except ModelError as cause:
+        raise ModelRefused(f"{read.folder}: {in_full(cause)}") from cause
     except LoadError as cause:
-        raise type(cause)(f"{read.folder}: {cause}") from cause
+        named = str(cause).startswith(str(read.folder))
+        raise type(cause)(str(cause) if named else f"{read.folder}: {cause}") from cause

@@ -1,17 +1,21 @@
 """Building a model's network by the function that its manifest names, from the allowed packages only."""
 
+import threading
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from importlib import import_module
+from weakref import WeakValueDictionary
 
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
-from service.errors import FactoryError
+from service.copies import Reached, copied
+from service.errors import FactoryError, words_of
 from service.repository.manifest import FactorySource
 
 
 def build(source: FactorySource, allowed: Sequence[str]) -> nn.Module:
-    """Call a factory.
+    """Call a factory; the network is its own, whatever the factory has given before or keeps.
 
     Args:
         source: names the function and its arguments.
@@ -19,14 +23,54 @@ def build(source: FactorySource, allowed: Sequence[str]) -> nn.Module:
 
     Raises:
         FactoryError: it is not allowed, not there, raised, or gave no module.
+        ModelRefused: it gave again what it had given before, and that cannot be copied.
     """
     made = _called(_function(source.factory, allowed), source)
     if not isinstance(made, nn.Module):
         raise FactoryError(
             f"source.factory {source.factory} gave a {type(made).__name__}, not a torch.nn.Module"
         )
-    # A factory may keep what it made and give it again: the next model's weights must not be this one's.
-    return deepcopy(made)
+    return _given.own(made)
+
+
+class _Given:
+    """What factories have given, while it is there.
+
+    A factory may keep what it made, or a part of it, and give that again: the next version's weights must not
+    become this one's. What is new goes out as it is, since a copy is never quite what was written.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._modules: WeakValueDictionary[int, nn.Module] = WeakValueDictionary()
+        self._tensors: WeakValueDictionary[int, Tensor] = WeakValueDictionary()
+
+    def own(self, made: nn.Module) -> nn.Module:
+        """Give a network, or where it shares anything with what was given before a copy of it."""
+        with self._lock:
+            reached = Reached(made)
+            if self._is_shared(reached):
+                made = copied(reached, made, deepcopy)
+                reached = Reached(made)
+            self._modules.update((id(module), module) for module in reached.modules)
+            self._tensors.update((id(tensor), tensor) for tensor in reached.weights)
+            return made
+
+    def _is_shared(self, reached: Reached) -> bool:
+        if any(self._modules.get(id(module)) is module for module in reached.modules):
+            return True
+        memory = {key for tensor in list(self._tensors.values()) if (key := _memory(tensor))}
+        return not memory.isdisjoint(map(_memory, reached.weights))
+
+
+def _memory(tensor: Tensor) -> int | None:
+    """Tell where a tensor's numbers lie: parameters that are two objects may be of one memory."""
+    if is_lazy(tensor) or tensor.is_meta or not tensor.numel():
+        return None
+    return tensor.untyped_storage().data_ptr()
+
+
+_given = _Given()
 
 
 def _function(factory: str, allowed: Sequence[str]) -> Callable[..., object]:
@@ -72,5 +116,5 @@ def _called(function: Callable[..., object], source: FactorySource) -> object:
     except BaseException as cause:
         raise FactoryError(
             f"source.factory {source.factory} with source.arguments {source.arguments} raised "
-            f"{type(cause).__name__}: {cause}"
+            f"{words_of(cause)}"
         ) from cause

@@ -1,12 +1,14 @@
 """The folders of a model repository."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torch import nn
 
-from service.errors import LoadError, ManifestError, WeightsError
+from service.errors import LoadError, ManifestError, ModelRefused, UnsureError, WeightsError, words_of
 from service.repository.factory import build
 from service.repository.huggingface import read_pretrained
 from service.repository.manifest import MODEL_NAME, FactorySource, HuggingFaceSource, Manifest
@@ -14,6 +16,7 @@ from service.repository.manifest_file import read_manifest
 from service.repository.proportion import in_proportion
 from service.repository.text import read_tokenizer
 from service.repository.weights import load_weights
+from service.shared_settings import settings_kept
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -103,8 +106,15 @@ class ModelFolder:
             WeightsError: its weights cannot be loaded.
             PretrainedError: its folder is of Hugging Face, and cannot be served.
             TokenizerError: it takes text, and its tokenizer cannot be read.
+            ModelRefused: the network's own code raised something.
         """
         folder = self.path / str(version)
+        with models_errors(folder):
+            return self._read(folder, manifest, version, allowed_factories)
+
+    def _read(
+        self, folder: Path, manifest: Manifest, version: int, allowed_factories: tuple[str, ...]
+    ) -> ReadModel:
         if folder.is_symlink():
             raise WeightsError(f"{folder} is a symbolic link; a version must lie in the repository itself")
         if isinstance(manifest.source, HuggingFaceSource):
@@ -124,6 +134,22 @@ class ModelFolder:
             return build(source, allowed)
         except LoadError as cause:
             raise type(cause)(f"{self.path / MANIFEST_FILE}: {cause}") from cause
+
+
+@contextmanager
+def models_errors(folder: Path) -> Iterator[None]:
+    """Make what a model's own code raises, whatever it is, that model's error in one sentence.
+
+    Raises:
+        ModelRefused: in the place of what is no error of ours, or it has set what all models share.
+    """
+    try:
+        with settings_kept(f"{folder}: the model's code"):
+            yield
+    except (UnsureError, MemoryError):  # memory is the server's
+        raise
+    except (Exception, SystemExit) as cause:
+        raise ModelRefused(f"{folder}: the model raised {words_of(cause)}") from cause
 
 
 def model_folders(repository: Path) -> list[ModelFolder]:

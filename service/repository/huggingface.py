@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from safetensors.torch import load_file
 from torch import nn
 
-from service.errors import PretrainedError, WeightsError
+from service.errors import PretrainedError, WeightsError, words_of
 from service.repository.files import bound_digest
 from service.repository.manifest import InputSpec, Manifest
 from service.repository.pixels import PREPROCESSOR_FILE, image_shape, read_preprocessor
@@ -121,7 +121,7 @@ def _built(config: PretrainedConfig) -> tuple[Any, type[Any]]:
     try:
         settings = transformers.CONFIG_MAPPING[config.model_type].from_dict(dict(config.values))
     except Exception as cause:  # its checks have no error of their own
-        raise PretrainedError(f"{config.path} is refused by transformers: {cause}") from cause
+        raise PretrainedError(f"{config.path} is refused by transformers: {words_of(cause)}") from cause
     mappings = [
         transformers.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
         transformers.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING,
@@ -192,7 +192,7 @@ def _loaded(kind: type[Any], settings: Any, path: Path) -> nn.Module:
                 None, config=settings, state_dict=weights, dtype=torch.float32, output_loading_info=True
             )
     except Exception as cause:  # a wrong shape is a RuntimeError, and a missing library an ImportError
-        raise WeightsError(f"{path} does not fit the model: {cause}") from cause
+        raise WeightsError(f"{path} does not fit the model: {words_of(cause)}") from cause
     check_names(path, told["missing_keys"], told["unexpected_keys"])
     check_finite(path, module)
     return module

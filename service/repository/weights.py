@@ -1,14 +1,16 @@
 """Weights from safetensors files, checked against their checksum and their model."""
 
+from collections import OrderedDict
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import torch
 from safetensors.torch import load_model
 from torch import nn
 
-from service.errors import WeightsError
+from service.errors import WeightsError, words_of
 from service.files import open_file
 from service.repository.files import bound_digest
 
@@ -39,14 +41,40 @@ def load_weights(module: nn.Module, path: Path) -> str:
     """
     digest = bound_digest(path, WeightsError)
     try:
-        missing, unexpected = load_model(module, path, strict=False, backend=READ)
+        missing, unexpected = load_model(_Versioned(module), path, strict=False, backend=READ)  # type: ignore[arg-type]
     except safetensors.SafetensorError as cause:
         raise WeightsError(f"{path} is not a safetensors file: {looks_like(path) or cause}") from cause
     except RuntimeError as cause:  # load_state_dict has no narrower error for a wrong shape
         raise WeightsError(f"{path} does not fit the model: {_last_line(cause)}") from cause
+    except Exception as cause:  # what a model's own loading raises, of any kind
+        raise WeightsError(f"{path} cannot be loaded: the model raised {words_of(cause)}") from cause
     check_names(path, missing, unexpected)
     check_finite(path, module)
     return digest
+
+
+class _Versioned:
+    """A module as safetensors loads it, with the versions of its layers, which a safetensors file has not.
+
+    Some layers ask them of the weights (torchvision's MNASNet, old-style spectral norms). They are
+    those of the layers that are here: what an older version has saved, a safetensors file does not tell.
+
+    Args:
+        module: takes the weights.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give the module's own."""
+        return self._module.state_dict()
+
+    def load_state_dict(self, weights: dict[str, Any], *, strict: bool) -> Any:
+        """Load weights as if the module had saved them."""
+        told = OrderedDict(weights)
+        told._metadata = getattr(self._module.state_dict(), "_metadata", {})  # type: ignore[attr-defined]  # noqa: SLF001
+        return self._module.load_state_dict(told, strict=strict)
 
 
 def looks_like(path: Path) -> str | None:

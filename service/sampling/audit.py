@@ -1,7 +1,7 @@
 """The audit of a model at load: it is served as its numbers promise, or refused with the reason."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from operator import or_
 
@@ -23,8 +23,10 @@ from service.sampling.observation import PassObserver, RandomOperation
 from service.sampling.report import DropoutReport, IdleDropout
 from service.sampling.signature import choose_output
 from service.sampling.sites import Selection, Site, select
+from service.sampling.state import ModelState
 from service.sampling.stochastic import Inputs, StochasticModel, masked
 from service.sampling.surroundings import surroundings
+from service.sampling.trees import scripted_functions
 
 _DRAWN = frozenset({BERNOULLI.name, UNIFORM.name})
 
@@ -55,14 +57,17 @@ def audit(model: StochasticModel, example: Example, selection: Selection, tokens
     """
     before, stood = _state(model), generators()
     try:
+        model.predict(example(2))
+        _check_modes(before)
         _check_prediction(model, example)
         flow, found = _discovered(model, example)
-        refuse_random(found.random)
+        _check_modes(before)
+        refuse_random(model, found.random)
         sites = select(found.sites, selection)
         _check_selection(found.sites, sites, selection)
         _check_training_mode(model, example, found)
         samples = _check_samples(model, example, sites)
-        _check_state(before, model, partial(_both_ways, model, example, sites))
+        _check_numbers(before, partial(_both_ways, model, example, sites))
     except Exception:
         # Whatever is wrong, this may be why.
         _refuse_own_generators(stood, partial(_in_training, model, example))
@@ -78,21 +83,28 @@ def audit(model: StochasticModel, example: Example, selection: Selection, tokens
     return DropoutReport(sites, around, idle, effect, tuple(findings(sites, around, idle, effect)))
 
 
-def refuse_random(operations: Sequence[RandomOperation]) -> None:
+def refuse_random(model: StochasticModel, operations: Sequence[RandomOperation]) -> None:
     """Refuse random operations that no dropout function has asked for."""
-    _refuse_random(
-        operations,
-        "no dropout function that can be sampled owns it; noise is not sampled, and a mask must come of "
-        "torch.rand or torch.bernoulli with torch's own generator",
-    )
+    if not operations:
+        return
+    if scripted := scripted_functions(model.predicting):
+        more = (
+            f"; dropout in TorchScript cannot be seen, and it runs {', '.join(scripted)}: give the plain "
+            f"function{'s' if len(scripted) > 1 else ''}"
+        )
+    else:
+        more = (
+            "; noise is not sampled, and a mask must come of torch.rand or torch.bernoulli with torch's own "
+            "generator"
+        )
+    _refuse_random(operations, f"no dropout function that can be sampled owns it{more}")
 
 
 def _refuse_own_generators(stood: object, run: Callable[[], object]) -> None:
     if stood != generators() and draws_itself(run):
         raise ModelRefused(
             "the model draws from the generator of Python or numpy, which cannot be sampled; draw with "
-            "torch: a "
-            "mask with torch.bernoulli, and what decides whether a layer runs with torch.rand"
+            "torch: a mask with torch.bernoulli, and what decides whether a layer runs with torch.rand"
         )
 
 
@@ -253,51 +265,20 @@ def _reversed(inputs: Inputs) -> Inputs:
     return tuple(tensor.flip(0) for tensor in inputs)
 
 
-@dataclass(frozen=True)
-class _State:
-    """What must not change: values of buffers, and which tensors the parameters are, written how often."""
-
-    buffers: dict[str, Tensor]
-    parameters: dict[str, tuple[int, int]]
-    held: dict[str, Tensor]
+def _state(model: StochasticModel) -> ModelState:
+    return ModelState({"": model.predicting, "sampling ": model.dropping}, exact=True)
 
 
-def _state(model: StochasticModel) -> _State:
-    trees = (("", model.predicting), ("sampling ", model.dropping))
-    buffers = {
-        f"{tree}{name}": held
-        for tree, module in trees
-        for name, held in module.named_buffers(remove_duplicate=False)
-    }
-    parameters = {
-        f"{tree}{name}": held
-        for tree, module in trees
-        for name, held in module.named_parameters(remove_duplicate=False)
-    }
-    return _State(
-        {name: held.clone() for name, held in buffers.items()},
-        {name: (id(held), held._version) for name, held in parameters.items()},  # noqa: SLF001  # torch's count of writes
-        buffers | parameters,
-    )
+def _check_modes(state: ModelState) -> None:
+    if changed := state.changed_modes():
+        raise ModelRefused(
+            f"the model's own forward changes the mode of {', '.join(changed)}, which decides whether "
+            "dropout drops: leave train() and eval() to whoever calls the model"
+        )
 
 
-def _check_state(before: _State, model: StochasticModel, run: Callable[[], object]) -> None:
-    """Refuse what a pass leaves changed, but for what each makes anew, such as dropped weights."""
-    after = _state(model)
-    changed = [name for name, held in before.parameters.items() if after.parameters.get(name) != held]
-    changed += [
-        name
-        for name, held in before.buffers.items()
-        if name not in after.buffers or not torch.equal(held.nan_to_num(), after.buffers[name].nan_to_num())
-    ]
-    if made := [name for name in changed if after.held.get(name) is not before.held[name]]:
-        run()
-        first = {name: held.clone() for name, held in _state(model).held.items() if name in made}
-        run()
-        second = _state(model).held
-        anew = {name for name, held in first.items() if name in second and torch.equal(held, second[name])}
-        changed = [name for name in changed if name not in anew]
-    if changed:
+def _check_numbers(state: ModelState, run: Callable[[], object]) -> None:
+    if changed := state.changed_for_good(run):
         raise ModelRefused(f"{', '.join(changed)} changes while the model runs, so answers would drift")
 
 

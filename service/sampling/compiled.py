@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from service.errors import words_of
 from service.sampling.comparison import same_samples
 from service.sampling.layout import Layout, Work
 from service.sampling.names import COMPILED, LOW
@@ -159,7 +160,7 @@ class Compiled:
                 keep_tracing_to_its_thread()
                 self._codes[key] = self._made(key, work)
         except Exception as cause:  # noqa: BLE001  # a compiler can fail in any way; nothing depends on it
-            self.failed[key] = f"{type(cause).__name__}: {str(cause).strip().splitlines()[:1]}"
+            self.failed[key] = words_of(cause)
             _LOG.warning("compiling %s was given up, other plans serve on: %s", key, self.failed[key])
 
     @torch.no_grad()

@@ -1,6 +1,8 @@
 """One model, ready to predict and to be sampled, from any number of threads."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from math import prod
@@ -8,9 +10,9 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from service.errors import InvalidInput, ModelError, ModelRefused, NoDropout, OutOfMemory
+from service.errors import InvalidInput, ModelError, ModelRefused, NoDropout, OutOfMemory, words_of
 from service.sampling.audit import audit, refuse_random
-from service.sampling.comparison import one_output
+from service.sampling.comparison import agree, one_output
 from service.sampling.compiled import Key
 from service.sampling.discovery import discover
 from service.sampling.example import ExampleRows, Shapes
@@ -21,11 +23,19 @@ from service.sampling.names import LOOP
 from service.sampling.planner import PlanChoice
 from service.sampling.raised import model_error
 from service.sampling.shortcuts import find_shortcuts
-from service.sampling.signature import called_by_name, flattened_tokens
+from service.sampling.signature import Calling
 from service.sampling.sites import Selection, select
+from service.sampling.state import ModelState
 from service.sampling.stochastic import Inputs, StochasticModel
+from service.shared_settings import restored, shared_settings
+
+_LOG = logging.getLogger("unsure")
 
 _KNOWN_SHAPES = 256
+_LOOKS = frozenset(1 << power for power in range(3, 10))
+_LOOK_EVERY = 1024  # passes: 0.5 % of the time
+_FIRST_ROWS = 5
+_NOTICED = 5  # times what tells two runs of one model apart: a model is not given up for rounding
 
 # Between chunks a request can be given up, and one is what memory grows with: 5000 samples take what 64 do.
 # A pass of the loop is as long as many samples of another plan.
@@ -56,6 +66,7 @@ class Engine:
         example: makes the rows that the passes at load ran on.
         report: the sites and what the audit noticed.
         width: how many values the model gives for a row, or for each of its tokens.
+        spoilt: why it answers no more, once a pass has changed it; None while it is as it was loaded.
 
     Raises:
         ModelRefused: the model cannot be served correctly.
@@ -82,21 +93,31 @@ class Engine:
         self._budgets = budgets or Budgets()
         self._selection = selection
         self.example = ExampleRows(shapes, dtypes, self.device, ranges)
-        called = called_by_name(model.to(self.device), names, output)
         self._per_token = per_token
-        self._model = StochasticModel(flattened_tokens(called) if per_token else called)
+        try:
+            calling = Calling(model, names, output, per_token=per_token)
+            self._model = StochasticModel(model.to(self.device), calling)
+        except ModelRefused:
+            raise
+        except Exception as cause:
+            raise ModelRefused(f"the model cannot be made ready to run: {words_of(cause)}") from cause
         self._masks = MaskStore(self._budgets.masks_bytes, self.device)
         self._executor = Executor(
             self._model, self._masks, self.device, self._budgets, usual or Usual(), pinned or Pinned()
         )
         self._layout = lru_cache(_KNOWN_SHAPES)(self._discover)
+        self._state: ModelState | None = None
+        self._runs = 0
+        self.spoilt: str | None = None
         try:
             tokens = self._tokens(self.example.shapes)
             self.report = audit(self._model, self.example, selection, tokens)
-            self.width = self.predict(self.example(1)).shape[1] // tokens
+            first = self._first_answers()
+            self.width, self._dtype = first[0].shape[1] // tokens, first[0].dtype
             if self.report.can_sample:
                 layout = self._layout(self.example.shapes)
                 self._executor.choose(layout, self.example, tokens * self.width, known)
+            self._first, self._state = first, self._noted()
         except ModelRefused:
             raise
         except Exception as cause:
@@ -121,9 +142,11 @@ class Engine:
         """
         placed = self._placed(inputs)
         blocks = self._blocks(placed, self._predicted_row_bytes(placed))
+        width = self._tokens(_row_shapes(placed)) * self.width
         while True:
             try:
-                return _checked(torch.cat([self._predicted(block) for block in blocks]))
+                with self._unchanged():
+                    return _checked(torch.cat([self._predicted(block, width) for block in blocks]))
             except OutOfMemory as error:
                 _, blocks = _smaller(1, blocks, error)
 
@@ -157,7 +180,8 @@ class Engine:
             try:
                 networks = drawn(self._masks, layout, seed, chunk, kept_samples)
                 works = (Work(block, layout, networks) for block in blocks)
-                outputs = [self._executor.run(work, ranking, width) for work in works]
+                with self._unchanged():
+                    outputs = [self._executor.run(work, ranking, width) for work in works]
             except OutOfMemory as error:
                 step, blocks = _smaller(step, blocks, error)
                 continue
@@ -181,7 +205,8 @@ class Engine:
         placed = self._placed(inputs)
         layout = self._layout_of(placed)
         blocks = self._blocks(placed, layout.row_bytes)
-        means, variances = zip(*(self._moments(block, layout) for block in blocks), strict=True)
+        with self._unchanged():
+            means, variances = zip(*(self._moments(block, layout) for block in blocks), strict=True)
         return _checked(torch.cat(means)), _checked(torch.cat(variances))
 
     def compile(self, inputs: Inputs, seed: int, samples: int) -> None:
@@ -252,11 +277,74 @@ class Engine:
         return layout
 
     @torch.inference_mode()
-    def _predicted(self, inputs: Inputs) -> Tensor:
+    def _predicted(self, inputs: Inputs, width: int) -> Tensor:
         try:
-            return one_output(self._model.predict(inputs), len(inputs[0]))
+            output = one_output(self._model.predict(inputs), len(inputs[0]))
         except Exception as cause:
             raise model_error(cause) from cause
+        if output.shape[1] != width:
+            raise ModelError(f"the model gave {output.shape[1]} values for a row instead of {width}")
+        if output.dtype != self._dtype:
+            raise ModelError(f"the model gave {output.dtype}, and {self._dtype} when it was loaded")
+        return output
+
+    @contextmanager
+    def _unchanged(self) -> Iterator[None]:
+        """Hold what runs to leaving the model as it was loaded; once it is another, nothing runs any more.
+
+        Raises:
+            ModelError: it is another, or has set what all models share, which is as before.
+        """
+        if self.spoilt:
+            raise ModelError(self.spoilt)
+        before = shared_settings()
+        try:
+            yield
+        finally:
+            if before != shared_settings():
+                raise ModelError(f"the model sets what all models share: {', '.join(restored(before))}")
+            self._check_unchanged()
+
+    def _check_unchanged(self) -> None:
+        if self._state is None:  # while it is loaded
+            return
+        changed, transient = self._state.changed()
+        self._runs += 1
+        look = self._runs in _LOOKS or self._runs % _LOOK_EVERY == 0
+        # A cache may grow with longer rows, and a model may count: whether its answers are the same decides.
+        if (transient or look) and not changed and not self._answers_as_at_load():
+            changed = transient or ["its answers to the rows made up at load"]
+        if transient:
+            self._state = self._noted()
+        if changed:
+            self.spoilt = (
+                f"the model changed while it ran ({', '.join(changed)}), so that its answers would be others "
+                "from now on; it answers no more until it is loaded again"
+            )
+            _LOG.error("%s", self.spoilt)
+            raise ModelError(self.spoilt)
+
+    @torch.inference_mode()
+    def _first_answers(self) -> tuple[Tensor, Tensor]:
+        """Give outputs of example rows in eval mode, and in training mode with nothing dropped."""
+        rows = self.example(_FIRST_ROWS)
+        whole = one_output(self._model.predict(rows), _FIRST_ROWS)
+        undropped = self._model.intercepted(rows, lambda call: call.keep_all())
+        return whole, one_output(undropped, _FIRST_ROWS)
+
+    def _answers_as_at_load(self) -> bool:
+        try:
+            pairs = list(zip(self._first, self._first_answers(), strict=True))
+        except Exception as cause:
+            raise model_error(cause) from cause
+        return all(agree(one, other, _NOTICED * one.std(0)) for one, other in pairs)
+
+    def _noted(self) -> ModelState:
+        low = {"bfloat16 ": self._executor.low.dropping} if self._executor.low else {}
+        trees = {"": self._model.predicting, "sampling ": self._model.dropping, **low}
+        before = ModelState(trees)
+        self._first_answers()  # what a pass makes anew, the audit has held to be the same each time
+        return ModelState(trees, renewed=before.replaced())
 
     @torch.inference_mode()
     def _moments(self, inputs: Inputs, layout: Layout) -> tuple[Tensor, Tensor]:
@@ -273,7 +361,7 @@ class Engine:
             return self.example(rows, shapes)
 
         found = discover(self._model, example)
-        refuse_random(found.random)
+        refuse_random(self._model, found.random)
         sites = {site.name: site for site in select(found.sites, self._selection)}
         first = next((name for name, site in sites.items() if site.sampled), None)
         shortcuts = find_shortcuts(self._model, example(2), sites)

@@ -8,7 +8,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from service.errors import ModelError
+from service.errors import ModelError, ModelRefused
 from service.sampling.closed_form import LastLayer, find_last_layer
 from service.sampling.compiled import Compiled
 from service.sampling.discovery import Example
@@ -88,6 +88,7 @@ class Executor:
 
     Attributes:
         choice: what measuring found; None before `choose`.
+        low: the model in bfloat16, where it runs in that.
         compiled: the plan that runs compiled code; None before `choose`.
     """
 
@@ -109,6 +110,7 @@ class Executor:
         self._plans: Mapping[str, Plan] = {LOOP: Loop(model)}
         self.compiled: Compiled | None = None
         self.choice: PlanChoice | None = None
+        self.low: StochasticModel | None = None
 
     def choose(self, layout: Layout, example: Example, width: int, known: PlanChoice | None) -> None:
         """Make the plans, and verify and measure them; or take what is known of them.
@@ -204,7 +206,11 @@ class Executor:
         plans = self._of(self._model, layout)
         if self._pinned.float32 or not has_bfloat16(self._device) or not is_float32(self._model):
             return plans
-        return plans + self._of(in_bfloat16(self._model), layout)
+        try:
+            self.low = in_bfloat16(self._model)
+        except ModelRefused:  # its weights cannot be replaced everywhere; it runs in its own precision
+            return plans
+        return plans + self._of(self.low, layout)
 
     def _of(self, model: StochasticModel, layout: Layout) -> list[Plan]:
         maps_bytes = self._budgets.maps_bytes

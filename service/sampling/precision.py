@@ -4,13 +4,14 @@ Predictions stay in the model's own precision, and moments are accumulated in fl
 """
 
 from collections.abc import Callable
-from copy import copy, deepcopy
+from copy import copy
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
+from service.copies import Reached, copied
 from service.sampling.interception import DropoutCall
 from service.sampling.names import LOW
 from service.sampling.stochastic import Inputs, StochasticModel
@@ -36,10 +37,15 @@ def is_float32(model: StochasticModel) -> bool:
 
 
 def in_bfloat16(model: StochasticModel) -> StochasticModel:
-    """Copy the dropping tree of a model into bfloat16; inputs are converted, and outputs back."""
+    """Copy the dropping tree of a model into bfloat16; inputs are converted, and outputs back.
+
+    Raises:
+        ModelRefused: it cannot be copied.
+    """
     other = copy(model)
     # The hooks that follow modules are copied with them, so both trees share one record of paths.
-    other.dropping = deepcopy(model.dropping).to(torch.bfloat16)
+    tree, apart = model.dropping, (model.paths,)
+    other.dropping = copied(Reached(tree, apart), tree, _weight_in_bfloat16, apart)
     other.suffix = LOW
     run = other.intercepted
 
@@ -77,6 +83,11 @@ def shares(expected: Tensor, given: Tensor) -> tuple[float, float]:
 def affordable(mean: float, most: float) -> bool:
     """Tell whether shares, on average and at most, are small enough."""
     return mean <= MEAN_SHARE and most <= LARGEST_SHARE
+
+
+def _weight_in_bfloat16(tensor: Tensor) -> Tensor:
+    lowered = tensor.detach().to(torch.bfloat16) if tensor.is_floating_point() else tensor.detach().clone()
+    return nn.Parameter(lowered, requires_grad=False) if isinstance(tensor, nn.Parameter) else lowered
 
 
 def _converted(leaf: Any, dtype: torch.dtype) -> Any:

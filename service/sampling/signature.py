@@ -12,46 +12,49 @@ from service.errors import ModelRefused
 _NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
 
-def called_by_name(model: nn.Module, inputs: Sequence[str], output: str | None) -> nn.Module:
-    """Make a model take inputs by name and give one of its outputs, by hooks: its modules keep their paths.
+class Calling:
+    """Calls a model: inputs by name where it has names for them, and one tensor of what it gives.
+
+    Nothing is hung on the model for this: whoever built it may keep it, and give it again.
 
     Args:
-        model: gets the hooks.
+        model: that is called, or copies of it.
         inputs: names of the inputs, in the order of the tensors. Where all are parameters of forward they are
             passed by name, since a forward may have others between them; else by order.
         output: which of several outputs; None where forward returns one tensor.
+        per_token: whether the model labels tokens: it gives [rows, tokens, classes], which become the numbers
+            of their row; the first of its inputs is [rows, tokens].
     """
-    if inputs and set(inputs) <= _parameters(model.forward):
-        model.register_forward_pre_hook(
-            lambda _module, args, _given: ((), dict(zip(inputs, args, strict=True))), with_kwargs=True
+
+    def __init__(
+        self,
+        model: nn.Module,
+        inputs: Sequence[str] = (),
+        output: str | None = None,
+        *,
+        per_token: bool = False,
+    ) -> None:
+        self._names = tuple(inputs) if inputs and set(inputs) <= _parameters(model.forward) else ()
+        self._output = output
+        self._per_token = per_token
+
+    def __call__(self, model: nn.Module, inputs: Sequence[Tensor]) -> Any:
+        """Run a pass on tensors that are the model's to write into."""
+        made = model(**dict(zip(self._names, inputs, strict=True))) if self._names else model(*inputs)
+        if self._output is not None:
+            made = _chosen(made, self._output)
+        return _flattened(made, inputs[0]) if self._per_token else made
+
+
+def _flattened(made: object, tokens: Tensor) -> object:
+    if not isinstance(made, Tensor):
+        return made  # which is refused, and in better words
+    if made.dim() != 3 or made.shape[:2] != tokens.shape[:2]:
+        raise ModelRefused(
+            "the output of a model that labels tokens must have shape [rows, tokens, classes]; "
+            f"{list(tokens.shape)} tokens gave {list(made.shape)}"
         )
-    if output is not None:
-        model.register_forward_hook(lambda _module, _args, given: _chosen(given, output))
-    return model
-
-
-def flattened_tokens(model: nn.Module) -> nn.Module:
-    """Make what a model gives for each token, [rows, tokens, classes], the numbers of its row, by a hook.
-
-    Args:
-        model: gets the hook; the first of its inputs is [rows, tokens].
-    """
-
-    def flattened(
-        _module: nn.Module, args: tuple[Any, ...], given: Mapping[str, Any], made: object
-    ) -> object:
-        tokens = next(leaf for leaf in (*args, *given.values()) if isinstance(leaf, Tensor))
-        if not isinstance(made, Tensor):
-            return made  # which is refused, and in better words
-        if made.dim() != 3 or made.shape[:2] != tokens.shape[:2]:
-            raise ModelRefused(
-                "the output of a model that labels tokens must have shape [rows, tokens, classes]; "
-                f"{list(tokens.shape)} tokens gave {list(made.shape)}"
-            )
-        return made.flatten(1)
-
-    model.register_forward_hook(flattened, with_kwargs=True)
-    return model
+    return made.flatten(1)
 
 
 def several_words(given: object) -> str:

@@ -9,6 +9,7 @@ from service.errors import ModelError
 from service.sampling.custom_functions import forward_alone
 from service.sampling.interception import DropoutCall, DropoutPass, ModulePaths
 from service.sampling.kinds import Kind
+from service.sampling.signature import Calling
 from service.sampling.sites import RowDimension, Site
 from service.sampling.trees import dropping_tree, predicting_tree
 
@@ -23,6 +24,7 @@ class StochasticModel:
 
     Args:
         model: kept, put into eval mode and frozen.
+        calling: how it is called; None for by order, with one tensor to give.
 
     Attributes:
         suffix: of the names of plans that run it, where it is not in the model's own precision.
@@ -30,7 +32,8 @@ class StochasticModel:
 
     suffix = ""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, calling: Calling | None = None) -> None:
+        self._calling = calling or Calling(model)
         self.predicting = predicting_tree(model)
         self.dropping, self.held_in_eval = dropping_tree(model)
         self.paths = ModulePaths(self.dropping)
@@ -38,7 +41,7 @@ class StochasticModel:
     def predict(self, inputs: Inputs) -> Any:
         """Run the whole network, nothing dropped."""
         # Some models write into their input; the caller's stays as it is.
-        return self.predicting(*(tensor.clone() for tensor in inputs))
+        return self._calling(self.predicting, tuple(tensor.clone() for tensor in inputs))
 
     def sample(self, inputs: Inputs, sites: Sites, drop: Drop) -> Any:
         """Run thinned networks.
@@ -70,7 +73,7 @@ class StochasticModel:
         """Run one pass of the dropping tree in which `answer` stands for every dropout function."""
         self.paths.restart()
         with forward_alone(), DropoutPass(self.paths, answer, self.held_in_eval, len(inputs[0])):
-            return self.dropping(*(tensor.clone() for tensor in inputs))
+            return self._calling(self.dropping, tuple(tensor.clone() for tensor in inputs))
 
 
 def masked(call: DropoutCall, site: Site, factors: Tensor, *, in_place: bool) -> Tensor:

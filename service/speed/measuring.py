@@ -8,14 +8,14 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from service.errors import InvalidInput, ModelError, NoDropout
+from service.errors import InvalidInput, ModelError, NoDropout, in_full
 from service.inspection import load, read
 from service.predictor.answers import EXACT, Exact
 from service.predictor.drawing import check_rounds
 from service.predictor.served_model import ServedModel
 from service.predictor.together import Draw
 from service.sampling.raised import model_error
-from service.sampling.signature import called_by_name
+from service.sampling.signature import Calling
 from service.sampling.stochastic import Inputs
 from service.sampling.timing import seconds
 from service.sampling.trees import dropping_tree
@@ -134,11 +134,11 @@ def _length(model: ServedModel, asked: int | None) -> int:
     return asked or min(USUAL_LENGTH, tokenizer.max_tokens)
 
 
-def _training(settings: Settings, wanted: Wanted) -> nn.Module:
+def _training(settings: Settings, wanted: Wanted) -> tuple[nn.Module, Calling]:
     """Read the network anew, in training mode but for its norms, as whoever writes the loop has it."""
     found = read(settings, wanted.model, wanted.version)
     names = [tensor.name for tensor in found.manifest.input]
-    return dropping_tree(called_by_name(found.module, names, found.manifest.output.name))[0]
+    return dropping_tree(found.module)[0], Calling(found.module, names, found.manifest.output.name)
 
 
 class _Bench:
@@ -146,17 +146,23 @@ class _Bench:
 
     Args:
         model: as it is served.
-        training: the same network in training mode.
+        training: the same network in training mode, and how it is called.
         samples: of a row.
         length: of a dimension that may have any.
         compiles: whether code is compiled first.
     """
 
     def __init__(
-        self, model: ServedModel, training: nn.Module, samples: int | Exact, length: int, *, compiles: bool
+        self,
+        model: ServedModel,
+        training: tuple[nn.Module, Calling],
+        samples: int | Exact,
+        length: int,
+        *,
+        compiles: bool,
     ) -> None:
         self._model = model
-        self._training = training.to(model.engine.device)
+        self._training, self._calling = training[0].to(model.engine.device), training[1]
         self._samples = samples
         self._compiles = compiles
         self._length = length
@@ -170,9 +176,7 @@ class _Bench:
         try:
             return self._timed(rows)
         except Exception as cause:
-            told = model_error(cause)
-            detail = told.detail if isinstance(told, ModelError) else ""
-            raise ModelError(f"with {rows} rows {told}{f' ({detail})' if detail else ''}") from cause
+            raise ModelError(f"with {rows} rows {in_full(model_error(cause))}") from cause
 
     def _timed(self, rows: int) -> Timed:
         model, samples = self._model, self._samples
@@ -204,7 +208,8 @@ class _Bench:
 
     @torch.inference_mode()
     def _usual_loop(self, inputs: Inputs, samples: int) -> Tensor:
-        return torch.stack([self._training(*(part.clone() for part in inputs)) for _ in range(samples)])
+        passes = (tuple(part.clone() for part in inputs) for _ in range(samples))
+        return torch.stack([self._calling(self._training, one) for one in passes])
 
     @property
     def _seed(self) -> int:

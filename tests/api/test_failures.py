@@ -509,3 +509,50 @@ def test_the_table_of_errors_is_complete_and_unambiguous() -> None:
         (503, "unavailable"),
         (504, "deadline_exceeded"),
     ]
+
+
+def infer(row: list[float], **more: Any) -> dict[str, Any]:
+    return {"inputs": [{"name": "features", "shape": [1, 6], "datatype": "FP32", "data": row}]} | more
+
+
+ASKED: list[tuple[str, Any]] = [
+    (PREDICT, lambda row: {"inputs": [row]}),
+    (UNCERTAINTY, lambda row: {"inputs": [row], "samples": 8}),
+    ("/v2/models/small/infer", infer),
+    ("/v2/models/small/infer", lambda row: infer(row, parameters={"samples": 8})),
+]
+
+
+def test_another_width_is_the_models_error_on_both_faces(repository: Repository, serve: Serve) -> None:
+    repository.add(factory="another_width")
+    client = serve()
+    for path, body in ASKED:
+        before = client.post(path, json=body(ROW))
+        assert before.status_code == 200
+        message = "gave 4 values for a row instead of 3|samples have shape"
+        answer = client.post(path, json=body(FAR))
+        assert re.search(message, answer.json()["error"])
+        assert_failed(answer, 500, "model_error", "the model")
+        assert client.post(path, json=body(ROW)).status_code == 200
+
+
+@pytest.mark.parametrize("asked", [ASKED[0], ASKED[3]], ids=["predict", "infer-samples"])
+def test_a_model_that_writes_its_weights_is_out_of_service_until_it_is_loaded_again(
+    repository: Repository, serve: Serve, asked: tuple[str, Any]
+) -> None:
+    repository.add(factory="writing")
+    repository.add("other")
+    client = serve()
+    path, body = asked
+    first = client.post(PREDICT, json={"inputs": [ROW]}).json()["predictions"]
+    assert_failed(client.post(path, json=body(FAR)), 500, "model_error", "the model changed while it ran")
+    for again, ask in ASKED:
+        message = "version 1 of model small is out of service: the model changed while it ran"
+        assert_failed(client.post(again, json=ask(ROW)), 503, "unavailable", message)
+    assert client.get("/v2/models/small/ready").status_code == 503
+    states = {line["name"]: line["state"] for line in client.get("/v1/models").json()["models"]}
+    assert states == {"small": "unavailable", "other": "ready"}
+    assert 'unsure_model_ready{model="small",version="1"} 0.0' in client.get("/metrics").text
+    assert client.post("/v1/models/other/predict", json={"inputs": [ROW]}).status_code == 200
+    assert client.post("/v2/repository/models/small/load", json={}).status_code == 200
+    assert client.post(PREDICT, json={"inputs": [ROW]}).json()["predictions"] == first

@@ -326,3 +326,23 @@ def test_a_factory_that_gives_one_module_twice_gives_two_models(repository: Repo
     weights = load_file(repository.path / "small" / "1" / "weights.safetensors")
     assert all(torch.equal(first.state_dict()[name], tensor) for name, tensor in weights.items())
     assert not torch.equal(first.state_dict()["0.weight"], second.state_dict()["0.weight"])
+
+
+@pytest.mark.parametrize("factory", ["kept", "kept_part", "kept_memory"])
+def test_what_a_factory_gives_twice_even_in_part_is_each_versions_own(
+    repository: Repository, factory: str
+) -> None:
+    """A network, a layer or the memory of a tensor that the factory keeps: also when it is loaded again."""
+    for version in (1, 2):
+        repository.add(version=version, factory=factory, network=networks.mlp())
+    folder = ModelFolder(repository.path / "small")
+    read = [folder.read(folder.manifest(), version, ("networks",)).module for version in (1, 2, 1)]
+    for module, version in zip(read, (1, 2, 1), strict=True):
+        weights = load_file(repository.path / "small" / str(version) / "weights.safetensors")
+        assert all(torch.equal(module.state_dict()[name], tensor) for name, tensor in weights.items())
+    assert not torch.equal(read[0].state_dict()["0.weight"], read[1].state_dict()["0.weight"])
+
+
+def test_what_a_factory_gives_is_not_copied() -> None:
+    """A copy is never quite what was written: functions go on holding the original."""
+    assert build(FactorySource("networks:given_last"), ("networks",)) is networks.GIVEN[-1]

@@ -90,6 +90,15 @@ def remembers(self: nn.Module, x: Tensor) -> Tensor:
     return x if before is None or before.shape != x.shape else x + 0.5 * before
 
 
+@torch.jit.script
+def scripted_drop(values: Tensor, training: bool) -> Tensor:
+    return F.dropout(values, 0.5, training)
+
+
+def drops(self: nn.Module, values: Tensor) -> Tensor:
+    return F.dropout(values, 0.5, self.training)
+
+
 REFUSED: dict[str, tuple[nn.Module, Sequence[int], str]] = {
     "noise": (
         function(lambda self, x: x + torch.randn_like(x) if self.training else x),
@@ -168,6 +177,16 @@ REFUSED: dict[str, tuple[nn.Module, Sequence[int], str]] = {
         nn.Sequential(nn.Linear(6, 4), torch.jit.script(nn.Dropout(0.5))),
         (6,),
         r"the module 1 is TorchScript, and dropout in it cannot be seen; give the module itself",
+    ),
+    "scripted function": (
+        function(lambda self, x: scripted_drop(x, self.training)),
+        (6,),
+        r"TorchScript cannot be seen, and it runs scripted_drop \(1.*\): give the plain function",
+    ),
+    "compiled function": (
+        function(torch.compile(drops, backend="eager")),
+        (6,),
+        r"1.* is the function drops compiled by torch.compile, and dropout in it cannot be seen; give the fu",
     ),
     "compiled": (
         nn.Sequential(nn.Linear(6, 4), torch.compile(nn.Dropout(0.5), backend="eager")),

@@ -1,0 +1,61 @@
+"""Settings of torch that all models of a process share, kept as they are whatever one model does."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from service.errors import ModelRefused
+
+_SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
+    "default dtype": (torch.get_default_dtype, torch.set_default_dtype),
+    "number of threads": (torch.get_num_threads, torch.set_num_threads),
+    "deterministic algorithms": (
+        torch.are_deterministic_algorithms_enabled,
+        torch.use_deterministic_algorithms,
+    ),
+    "precision of matrix products": (
+        torch.get_float32_matmul_precision,
+        torch.set_float32_matmul_precision,
+    ),
+}
+_RESTED_ON = "default dtype"
+_READERS = tuple(read for read, _ in _SETTINGS.values())
+
+
+def shared_settings() -> tuple[Any, ...]:
+    """Read them."""
+    return tuple(read() for read in _READERS)
+
+
+def restored(before: tuple[Any, ...]) -> list[str]:
+    """Set those again that are others now; gives their names, with what they were set to."""
+    changed = []
+    for (name, (_, write)), was, now in zip(_SETTINGS.items(), before, shared_settings(), strict=True):
+        if was != now:
+            write(was)
+            changed.append(f"{name} ({now})")
+    return changed
+
+
+@contextmanager
+def settings_kept(whose: str) -> Iterator[None]:
+    """Undo what somebody's code sets for all models.
+
+    Raises:
+        ModelRefused: it has set the dtype or the device of new tensors, which it may rest on.
+    """
+    before, device = shared_settings(), torch.get_default_device()
+    try:
+        yield
+    finally:
+        changed = [one for one in restored(before) if one.startswith(_RESTED_ON)]
+        if (now := torch.get_default_device()) != device:
+            torch.set_default_device(device)
+            changed.append(f"default device ({now})")
+    if changed:
+        raise ModelRefused(
+            f"{whose} sets what all models of a process share: torch's {', '.join(changed)}; give dtype and "
+            "device to the tensors and modules themselves"
+        )
