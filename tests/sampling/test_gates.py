@@ -1,6 +1,7 @@
 """A plan that gives wrong numbers is found out at every gate, and none is trusted unseen."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -60,10 +61,11 @@ def test_where_times_are_known(broken: Callable[[type[Vmap]], None]) -> None:
 
 
 def test_known_times_are_taken_where_all_is_well() -> None:
-    known = engine(mlp()).plans
+    found = engine(mlp()).plans
+    assert found is not None
+    known = replace(found, steady=True)  # on a busy machine they are not
     again = engine(mlp(), known=known, budgets=Budgets(measuring_seconds=0)).plans
     assert again is not None
-    assert known is not None
     assert again.seconds == known.seconds
 
 
