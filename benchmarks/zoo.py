@@ -325,7 +325,9 @@ def table(found: Sequence[tuple[Entry, Outcome]]) -> Iterator[str]:
     yield ""
     yield "Written by `make zoo`; [how to read it](README.md#networks-that-others-wrote)."
     yield ""
-    yield f"{datetime.now(UTC):%Y-%m-%d}, {_processor()}, one thread a network, float32. {packages}."
+    passes = f"{TURNS} × {SAMPLES} samples of {ROWS} rows"
+    how = f"one thread a network, float32, {passes}"
+    yield f"{datetime.now(UTC):%Y-%m-%d}, {_processor()}, {how}. {packages}."
     yield ""
     listed = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
     yield f"{len(found)} networks: {listed}."

@@ -18,7 +18,7 @@ from zoo_entry import (  # the folder of a script is on its path
 
 
 class _Tabular(nn.Module):
-    """Numbers alone, for a network that takes numbers and categories: these are signs of the first numbers."""
+    """Numbers alone, for a network that takes numbers and categories: these are signs of the first."""
 
     def __init__(self, network: nn.Module, categories: int, *, categories_first: bool) -> None:
         super().__init__()

@@ -17,7 +17,6 @@ SAMPLE = (
     "torch GRUCell in a loop",
     "transformers BloomForSequenceClassification",
     "transformers ElectraForTokenClassification",
-    "transformers PatchTSTForRegression",
 )
 
 
@@ -41,7 +40,8 @@ class Shifted(nn.Module):
         return given
 
 
-def test_another_rate_is_found_wrong() -> None:
+def test_another_rate_is_found_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zoo, "SAMPLES", 200)
     rates = iter([0.3, 0.6])  # the naive loop's network, and the engine's
     entry = Entry("torch", "shifted", lambda: Shifted(next(rates)), (Input((4,)),))
     assert zoo.examine(entry).verdict == zoo.WRONG
