@@ -111,6 +111,17 @@ def test_the_array_of_one_of_several_inputs_may_have_objects() -> None:
         TWO.read(b'{"right": [{"z": 5}], "left": [{"y": 2, "x": 1}]}')
 
 
+@pytest.mark.parametrize("space", ["", " ", "\n    "])
+def test_an_input_that_stands_twice_is_told(space: str) -> None:
+    once = f'"left":{space}[[1,2]],{space}"right":{space}[[3]]'
+    assert len(TWO.read(f"{{{space}{once}{space}}}".encode())) == 1
+    for more in ('"right":[[4]]', '"left": [{"x": 1, "y": 2}]', '"l\\u0065ft":[[5,6]]'):
+        with pytest.raises(InvalidInput, match=r"inputs has '(left|right)' more than once"):
+            TWO.read(f"{{{space}{once},{space}{more}{space}}}".encode())
+    with pytest.raises(InvalidInput, match="inputs has 'features' more than once"):
+        NAMED.read(f'{{"features":{space}[[1,2,3,4]],"features":[[5,6,7,8]]}}'.encode())
+
+
 def test_rows_are_given_back_as_they_were_sent() -> None:
     sent = b'[{"y": 1, "x": 2.0}, [3, 4]]'
     assert COUNTS.rows_as_sent(sent, [0, 1]) == [b'{"y": 1, "x": 2.0}', b"[3, 4]"]
