@@ -139,12 +139,16 @@ class TensorReader:
         try:
             values = self._decoder.decode(rows)
         except msgspec.ValidationError as cause:
-            if not _ROW_IS_OBJECT.search(str(cause)):
-                raise InvalidInput(self._complaint(rows, str(cause))) from cause
-            by_name = self._named_alike(rows)
+            by_name = _ROW_IS_OBJECT.search(str(cause))
             if by_name is None:
+                raise InvalidInput(self._complaint(rows, str(cause))) from cause
+            if not self.columns:
+                row = f"row {by_name['row']} is an object"
+                raise InvalidInput(f"{self._rows_must()}; {row}, {self._unnamed()}") from cause
+            alike = self._named_alike(rows)
+            if alike is None:
                 return self.read(self._in_order(rows))
-            values = by_name
+            values = alike
         try:
             return self._finite(self._array(values))
         except ValueError:  # ragged where the shape leaves the length open
@@ -159,7 +163,7 @@ class TensorReader:
             read = self._by_name.decode(rows)
         except msgspec.ValidationError:
             return None
-        if not self.columns or rows.count(b":") != len(read) * len(self.columns):
+        if rows.count(b":") != len(read) * len(self.columns):
             return None
         if any(row.keys() != self._expected for row in read):
             return None
@@ -173,8 +177,6 @@ class TensorReader:
         )
 
     def _ordered(self, row: Mapping[str, Any], number: int) -> list[Any]:
-        if not self.columns:
-            raise InvalidInput(f"{self._rows_must()}; row {number} is an object, {self._unnamed()}")
         if row.keys() == self._expected and not isinstance(row, _Doubled):
             return [row[name] for name in self.columns]
         present = row.names if isinstance(row, _Doubled) else list(row)
@@ -245,7 +247,7 @@ _NAMED_ROWS = re.compile(rb"\s*\[\s*\{")
 _LONG_BYTES = 2**18  # about 1 ms of rows by name, 5 where one of them is wrong (one core, 2026-11)
 
 # What the decoder says where a row, and nothing within it, is an object.
-_ROW_IS_OBJECT = re.compile(r"got `object` - at `\$\[\d+\]`$")
+_ROW_IS_OBJECT = re.compile(r"got `object` - at `\$\[(?P<row>\d+)\]`$")
 
 
 class _Doubled(dict[str, Any]):
