@@ -6,7 +6,8 @@ import os
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -98,16 +99,47 @@ def check_entry(repository: Path, manifest: Mapping[str, Any]) -> None:
         raise TrainingError(f"{existing} cannot be written to; name another folder with --repository")
     if not path.exists():
         return
-    try:
-        present = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as cause:
-        raise TrainingError(f"{path} cannot be read ({cause}); mend or remove it") from cause
+    present = _read(path)
     different = [key for key in _DECIDES_THE_WEIGHTS if present.get(key) != manifest.get(key)]
+    # The owner's file stays, and may have no names; rows of an NPZ have none.
+    columns = present.get("columns"), manifest.get("columns")
+    if not different and None not in columns and columns[0] != columns[1]:
+        different = ["columns"]
     if different:
         raise TrainingError(
             f"{path} is of another model: {', '.join(different)} differ; remove its folder, or train into "
             "another with --repository"
         )
+
+
+def columns_order(repository: Path, name: str, tensor: str, columns: Sequence[str]) -> list[int] | None:
+    """Give where the columns of an entry that is there stand among those of a file.
+
+    Args:
+        repository: folder of the models.
+        name: of the model.
+        tensor: whose columns they are.
+        columns: of the file.
+
+    Returns:
+        None where there is no entry, or it has other columns, or none.
+    """
+    path = repository / name / MANIFEST
+    if not path.exists():
+        return None
+    named = _read(path).get("columns")
+    present = named.get(tensor) if isinstance(named, Mapping) else None
+    if not isinstance(present, list) or Counter(map(str, present)) != Counter(columns):
+        return None
+    places = {column: place for place, column in enumerate(columns)}
+    return [places[column] for column in present]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as cause:
+        raise TrainingError(f"{path} cannot be read ({cause}); mend or remove it") from cause
 
 
 def _save(model: nn.Module, path: Path) -> None:

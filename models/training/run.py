@@ -14,12 +14,13 @@ from torch import nn
 from models.training.capabilities import FitsUnits
 from models.training.checkpoint import Checkpoint, checkpoint_path, training_digest
 from models.training.curves import learning_curves
-from models.training.data import Splits, split
+from models.training.data import Rows, Splits, split
 from models.training.entry import (
     CURVES,
     TOKENIZER,
     TRAINING_ROWS,
     check_entry,
+    columns_order,
     text_fingerprint,
     write_version,
 )
@@ -96,6 +97,7 @@ def train(
     Raises:
         TrainingError: it cannot be trained, or not written there.
     """
+    recipe = _in_order(repository, name, recipe)
     splits = split(recipe.load(), recipe.task, torch.Generator().manual_seed(seed))
     _check(splits, recipe)
     tuning = tune(recipe, _trials(recipe, splits, seed, watch)) if tuned else None
@@ -119,6 +121,20 @@ def train(
     folder = write_version(repository, manifest, model, seen, splits.calibration, record, texts, sent)
     checkpoint.remove()
     return Report(folder, checkpoint.resumed, len(epochs), best, figure_name, figures, counts, tuning)
+
+
+def _in_order(repository: Path, name: str, recipe: Recipe) -> Recipe:
+    """Put columns into the order that all versions of a model have."""
+    columns = recipe.told.get("columns", ())
+    order = columns_order(repository, name, recipe.input_name, columns) if columns else None
+    if order is None or order == sorted(order):
+        return recipe
+
+    def load() -> Rows:
+        rows = recipe.load()
+        return Rows(rows.inputs[:, order], rows.targets)
+
+    return replace(recipe, load=load, told={**recipe.told, "columns": [columns[place] for place in order]})
 
 
 def _fitted(
@@ -207,7 +223,7 @@ def manifest_of(name: str, recipe: Recipe, row_shape: Sequence[int]) -> dict[str
 
 
 def _columns(recipe: Recipe, row_shape: Sequence[int]) -> dict[str, Any]:
-    """Name the numbers of a row for who reviews it, where they have names."""
+    """Name the numbers of a row, where they have names: for clients and files that have them too."""
     names = list(recipe.told.get("columns", ()))
     return {"columns": {recipe.input_name: names}} if tuple(row_shape) == (len(names),) else {}
 

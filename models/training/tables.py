@@ -25,7 +25,7 @@ def read_table(path: Path) -> pa.Table:
         path: of a file whose ending tells what it is.
 
     Raises:
-        TrainingError: it is no such table, or has no rows, or two columns of one name.
+        TrainingError: it is no such table, or has no rows, a column without a name, or two of one.
     """
     try:
         table = parquet.ParquetFile(path).read() if path.suffix in PARQUET_ENDINGS else _csv(path)
@@ -35,6 +35,11 @@ def read_table(path: Path) -> pa.Table:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise TrainingError(f"{path} has more than one column {twice[0]!r}; give each a name of its own")
+    if "" in names:
+        raise TrainingError(
+            f"{path}: column {names.index('') + 1} has no name; give it one, or leave it out: row numbers, "
+            "say, which pandas writes unless to_csv is given index=False"
+        )
     if not len(table):
         raise TrainingError(f"{path} has no rows")
     return table.select(names)

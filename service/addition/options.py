@@ -28,6 +28,11 @@ _OPTIONS = (
         help="NAME:DTYPE:SHAPE of a row, such as image:float32:1,8,8; :LOWEST..HIGHEST behind it for a "
         "range. Once for each tensor, in the order of forward's arguments.",
     ),
+    click.option(
+        "--columns",
+        help="Names of the numbers of a row, as the first line of a CSV has them; rows and files that have "
+        "names are matched by these.",
+    ),
     click.option("--tokenizer", type=_FILE, help="Of a model of texts: a file of the library tokenizers."),
     click.option("--max-tokens", type=click.IntRange(1), help="Of a text."),
     click.option(

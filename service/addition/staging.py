@@ -134,8 +134,8 @@ def _complete(wanted: Wanted) -> dict[str, Any]:
             f"--threshold is missing: say above which {policy['measure']} a row shall be flagged"
         )
     said: Mapping[str, Any] = {"name": wanted.name, **wanted.keys, "policy": policy}
-    order = ("name", "task", "source", "input", "tokenizer", "tokens", "output", "sampling", "policy")
-    return {key: said[key] for key in order if said.get(key)}
+    order = ("name", "task", "source", "input", "columns", "tokenizer", "tokens", "output", "sampling")
+    return {key: said[key] for key in (*order, "policy") if said.get(key)}
 
 
 def _copy(source: Path, place: Path) -> None:

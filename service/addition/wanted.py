@@ -1,5 +1,6 @@
 """What somebody wants to add: the keys of a manifest, and the files of a version."""
 
+import csv
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -81,7 +82,22 @@ def _keys(said: Mapping[str, Any]) -> dict[str, Any]:
         keys["task"] = said["task"]
     if "inputs" in said:
         keys["input"] = [input_table(text) for text in said["inputs"]]
+    if "columns" in said:
+        keys["columns"] = _columns(said["columns"], keys.get("input", []))
     return keys
+
+
+def _columns(text: str, inputs: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Name the numbers of the one input."""
+    if len(inputs) != 1:
+        raise AdditionRefused(
+            f"--columns names the numbers of one --input, and {len(inputs)} are given; of several, write "
+            "[columns] into model.toml"
+        )
+    names = next(csv.reader([text]), [])
+    if not all(names):
+        raise AdditionRefused(f"--columns {text[:_SHOWN]}: a name is empty; give each number of a row a name")
+    return {inputs[0]["name"]: names}
 
 
 def _arguments(text: str) -> dict[str, Any]:
@@ -102,7 +118,7 @@ def _labels(text: str) -> list[str]:
     return labels
 
 
-_OF_A_FACTORY = {"factory", "arguments", "weights", "inputs", "tokenizer", "output"}
+_OF_A_FACTORY = {"factory", "arguments", "weights", "inputs", "columns", "tokenizer", "output"}
 _SPELT = {"inputs": "input"}  # one --input is one of several
 _READ: dict[str, Callable[[str], Any]] = {
     "arguments": _arguments,

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from msgspec import Struct
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -55,12 +56,19 @@ class Health(Struct):
     ready: bool
 
 
+class TensorParameters(Struct):
+    """What the numbers of a row are called, in their order: as JSON, since parameters are scalars."""
+
+    columns: str
+
+
 class TensorMetadata(Struct):
     """One tensor. A size of -1 is any."""
 
     name: str
     datatype: str
     shape: list[int]
+    parameters: TensorParameters | UnsetType = UNSET
 
 
 class ModelMetadata(Struct):
@@ -225,10 +233,20 @@ def _question(asked: InferRequest, request: Request) -> tuple[str, int | None, A
 
 def _metadata(entry: Entry, model: ServedModel) -> ModelMetadata:
     inputs = [
-        TensorMetadata(taken.name, DATATYPES[taken.dtype], [-1, *taken.shape]) for taken in model.inputs.taken
+        TensorMetadata(
+            taken.name,
+            DATATYPES[taken.dtype],
+            [-1, *taken.shape],
+            _column_names(model.manifest.columns.get(taken.name)),
+        )
+        for taken in model.inputs.taken
     ]
     versions = [str(number) for number in sorted(entry.versions)]
     return ModelMetadata(entry.name, versions, "pytorch_safetensors", inputs, _outputs(model))
+
+
+def _column_names(columns: Sequence[str] | None) -> TensorParameters | UnsetType:
+    return UNSET if columns is None else TensorParameters(msgspec.json.encode(columns).decode())
 
 
 def _outputs(model: ServedModel) -> list[TensorMetadata]:

@@ -14,12 +14,14 @@ AT_LEAST_TWO = {"minimum": MIN_SAMPLES}
 SEEDS = {"minimum": 0, "maximum": 2**64 - 1}
 
 _ROWS = {"type": "array", "minItems": 1}
-_ROW = {"anyOf": [{"type": "array"}, {"type": "number"}, {"type": "string"}]}
+_ROW = {"anyOf": [{"type": "array"}, {"type": "number"}, {"type": "string"}, {"type": "object"}]}
 Inputs = Annotated[
     Raw,
     Meta(
         description="An array of rows, each of the model's input shape; for a model of several inputs, an "
-        "object of such arrays by their names; for a text model, an array of strings.",
+        "object of such arrays by their names; for a text model, an array of strings. Where the model's "
+        "`inputs` tell `columns`, a row may be an object of its numbers by these names, in any order: each "
+        "once, and no other.",
         extra_json_schema={
             "oneOf": [
                 _ROWS | {"items": _ROW},

@@ -78,7 +78,8 @@ def read_labelled(
         columns, digest = files.whole(), files.digest()
     except DataError as cause:
         raise CalibrationError(str(cause)) from cause
-    name = next((one for one in _TARGETS if one in columns), None)
+    of_rows = {name for names in model.manifest.columns.values() for name in names}
+    name = next((one for one in _TARGETS if one in columns and one not in of_rows), None)
     if name is None:
         raise CalibrationError(
             f"{path} has no column of labels; name it targets or label, or put images or texts into "

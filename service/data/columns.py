@@ -1,5 +1,6 @@
 """Rows of a file, column by column."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from service.predictor.column_names import listed
 
 Array = NDArray[Any]
 
@@ -34,6 +37,10 @@ class Columns(Mapping[str, Array]):
     def rows(self) -> int:
         """How many, of the first column."""
         return len(next(iter(self.held.values()), ()))
+
+    def in_order(self, names: Sequence[str]) -> "Columns":
+        """Give the same columns, in the order of names."""
+        return Columns({name: self.held[name] for name in names})
 
     def taken(self, numbers: Sequence[int]) -> "Columns":
         """Give some rows, by their numbers in here."""
@@ -71,6 +78,17 @@ class Part:
         """Give rows of it that follow each other."""
         first = places[0]
         return Part(self.columns.taken(places), self.first + first, self.path, self.offset + first)
+
+
+def check_once(names: Sequence[str]) -> None:
+    """Refuse columns of which nobody could tell which is meant.
+
+    Raises:
+        ValueError: two have one name.
+    """
+    doubled = [name for name, count in Counter(names).items() if count > 1]
+    if doubled:
+        raise ValueError(f"two columns have one name: {listed(doubled)}")
 
 
 def are_files(values: Sequence[Any] | Array) -> bool:

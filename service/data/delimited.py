@@ -6,7 +6,7 @@ from itertools import count, islice
 from pathlib import Path
 from typing import IO
 
-from service.data.columns import Columns
+from service.data.columns import Columns, check_once
 
 _LARGEST_CELL = 2**24
 
@@ -32,8 +32,7 @@ class Delimited:
         self._path = path
         with self._opened() as file:
             self.names = next(csv.reader(file), [])
-        if len(set(self.names)) < len(self.names):
-            raise ValueError("two columns have one name")
+        check_once(self.names)
 
     def parts(self, start: int, size: int) -> Iterator[Columns]:
         """Give rows from `start` on, `size` at a time."""

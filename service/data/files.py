@@ -70,10 +70,10 @@ class Files:
         first, source = self._sources[0]
         self.names = source.names
         for one, other in self._sources:
-            if other.names != self.names:
+            if sorted(other.names) != sorted(self.names):
                 raise DataError(
                     f"{one} has the columns {', '.join(other.names)}, and {first.name} "
-                    f"{', '.join(self.names)}; all files of a folder need the same, in one order"
+                    f"{', '.join(self.names)}; all files of a folder need the same"
                 )
         counts = [source.rows for _, source in self._sources]
         self.rows = sum(count for count in counts if count is not None) if None not in counts else None
@@ -95,7 +95,7 @@ class Files:
             offset = max(0, start - first)
             with _told(path):
                 for columns in source.parts(offset, size):
-                    yield Part(columns, first + offset, path, offset)
+                    yield Part(columns.in_order(self.names), first + offset, path, offset)
                     offset += columns.rows
             first += offset
 

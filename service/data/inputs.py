@@ -12,6 +12,7 @@ from service.data.columns import Array, Columns, are_files
 from service.data.images import AS_THEY_ARE, Images
 from service.data.texts import read_text
 from service.errors import DataError, InvalidInput
+from service.predictor.column_names import listed, mismatch
 from service.predictor.given_tensors import DATATYPES, GivenTensor
 from service.predictor.inputs import InputReader
 from service.predictor.rows import Rows
@@ -83,8 +84,9 @@ def input_columns(
 ) -> InputColumns:
     """Find a model's inputs among the columns of a file.
 
-    A column of an input's name is it; of the only input, so is `inputs`, or the columns that [columns] of
-    model.toml names, or all that there are, in their order.
+    The columns that [columns] of model.toml names are found by their names, in any order, among any others.
+    Else a column of an input's name is it; of the only input, so is `inputs`; or, where the model's columns
+    have no names, all that there are, in their order.
 
     Args:
         manifest: of the model.
@@ -93,13 +95,18 @@ def input_columns(
         images: how files of images become rows.
 
     Raises:
-        DataError: they are not there.
+        DataError: they are not there; the text names what is missing.
     """
     left = [name for name in names if name not in others]
     if manifest.tokenizer is not None:
         return InputColumns((), [[_one(left, (TEXT, _INPUTS))]])
     alone = len(manifest.input) == 1
-    places = [_places(manifest, spec, left, alone=alone) for spec in manifest.input]
+    places = [
+        _by_name(columns, names, spec, left, alone=alone)
+        if (columns := manifest.columns.get(spec.name, ()))
+        else _by_place(spec, left, alone=alone)
+        for spec in manifest.input
+    ]
     return InputColumns(manifest.input, places, images)
 
 
@@ -110,14 +117,33 @@ def _one(names: Sequence[str], wanted: Iterable[str]) -> str:
     return found
 
 
-def _places(manifest: Manifest, spec: InputSpec, names: Sequence[str], *, alone: bool) -> Sequence[str]:
-    if spec.name in names:
-        return [spec.name]
-    if alone and _INPUTS in names:
-        return [_INPUTS]
-    named = manifest.columns.get(spec.name, ())
-    if named and set(named) <= set(names):
-        return named
+def _by_name(
+    columns: Sequence[str], names: Sequence[str], spec: InputSpec, left: Sequence[str], *, alone: bool
+) -> Sequence[str]:
+    fault = mismatch(columns, names, others=True)
+    if fault is None:
+        return columns
+    whole = _whole_rows(spec, [name for name in left if name not in columns], alone=alone)
+    if whole:
+        return whole
+    headless = (
+        "; its first line holds numbers where names should stand" if all(map(_is_number, names)) else ""
+    )
+    raise DataError(
+        f"it {fault}{headless}. Columns are found by the names that model.toml gives them, in any order: "
+        f"{listed(columns)}; rename those of the file"
+    )
+
+
+def _whole_rows(spec: InputSpec, names: Sequence[str], *, alone: bool) -> Sequence[str]:
+    """Find a column that has whole rows in its cells."""
+    return [name for name in (spec.name, *([_INPUTS] if alone else [])) if name in names][:1]
+
+
+def _by_place(spec: InputSpec, names: Sequence[str], *, alone: bool) -> Sequence[str]:
+    whole = _whole_rows(spec, names, alone=alone)
+    if whole:
+        return whole
     numbers = prod(spec.shape)
     if alone and names and (len(names) == numbers or min(spec.shape, default=1) < 0):
         return names

@@ -1,5 +1,6 @@
 """Rows of a JSONL file, an object a line."""
 
+import json
 from collections.abc import Iterator, Sequence
 from itertools import count, islice
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from service.data.columns import Columns
+from service.data.columns import Columns, check_once
 
 _DECODER = msgspec.json.Decoder(dict[str, Any])
 
@@ -53,6 +54,15 @@ class Lines:
 
 def _object(line: bytes, number: int) -> dict[str, Any]:
     try:
-        return _DECODER.decode(line)
+        row = _DECODER.decode(line)
+        if line.count(b":") != len(row):  # more than its names: in values, or since a name is doubled
+            json.loads(line, object_pairs_hook=_once)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as cause:
         raise ValueError(f"row {number} is no JSON object: {cause}") from cause
+    except ValueError as cause:
+        raise ValueError(f"row {number}: {cause}") from cause
+    return row
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> None:
+    check_once([name for name, _ in pairs])

@@ -5,7 +5,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from service.data.columns import Columns
+from service.data.columns import Columns, check_once
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,8 +34,7 @@ class Table:
             names: list[str] = file.schema_arrow.names
             self.names = [name for name in names if not name.startswith(_INDEX)]
             self.rows: int | None = file.metadata.num_rows
-        if len(set(self.names)) < len(self.names):
-            raise ValueError("two columns have one name")
+        check_once(self.names)
 
     def parts(self, start: int, size: int) -> Iterator[Columns]:
         """Give rows from `start` on, `size` at a time."""

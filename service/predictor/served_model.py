@@ -244,7 +244,7 @@ def _of_length(shape: Sequence[int], length: int) -> tuple[int, ...]:
 
 def _reader(read: ReadModel) -> InputReader | TextReader:
     if read.manifest.tokenizer is None or read.tokenizer is None:
-        return InputReader(read.manifest.input)
+        return InputReader(read.manifest.input, read.manifest.columns)
     given = read.manifest.tokenizer.max_tokens, read.manifest.input, read.tokenizer
     if not read.manifest.per_token:
         return TextReader(*given)

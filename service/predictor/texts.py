@@ -14,7 +14,7 @@ import torch
 from service.errors import InvalidInput, ModelError
 from service.predictor.given_tensors import GivenTensor
 from service.predictor.given_texts import given_texts
-from service.predictor.inputs import TORCH_DTYPES
+from service.predictor.inputs import TORCH_DTYPES, parts_by_name
 from service.predictor.rows import Array, Inputs, Rows
 from service.predictor.taken import Taken
 from service.repository.manifest import InputSpec
@@ -167,7 +167,7 @@ def _texts(inputs: bytes) -> list[str]:
 def _array(inputs: bytes) -> bytes:
     if not inputs.lstrip().startswith(b"{"):
         return inputs
-    given = msgspec.json.decode(inputs, type=dict[str, msgspec.Raw])
+    given = parts_by_name(inputs)
     if set(given) != {TEXT}:
         raise InvalidInput(f"inputs must have {TEXT}, and has {', '.join(given) or 'nothing'}")
     return bytes(given[TEXT])

@@ -122,8 +122,8 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     """model.toml as a whole.
 
     Args:
-        columns: what the numbers of a row are called, by the name of their input: for people, and for nothing
-            that is computed, so that no calibration depends on it.
+        columns: what the numbers of a row are called, by the name of their input. Rows and files that have
+            names are matched by them. Rows as arrays do not depend on them, and so no calibration does.
     """
 
     name: str

@@ -1,6 +1,7 @@
 """Reading model.toml strictly: every mistake is named with its file and its key."""
 
 import tomllib
+from collections import Counter
 from collections.abc import Mapping
 from math import isfinite, prod
 from pathlib import Path
@@ -156,16 +157,32 @@ def _rules(manifest: Manifest, folder: str) -> list[tuple[bool, str, str]]:
         (manifest.tokens is not None and not manifest.per_token, "tokens", "is for token_classification"),
         (sampling.sites == (), "sampling.sites", "an empty list samples nothing"),
         (not isfinite(threshold), "policy.threshold", f"{threshold} is not finite"),
-        (
-            any(_lengths(manifest).get(name) != (len(names),) for name, names in manifest.columns.items()),
-            "columns",
-            "names, for an input of one dimension, each of its numbers",
-        ),
+        *_column_rules(manifest),
     ]
 
 
-def _lengths(manifest: Manifest) -> dict[str, tuple[int, ...]]:
-    return {tensor.name: tensor.shape for tensor in manifest.input}
+def _column_rules(manifest: Manifest) -> list[tuple[bool, str, str]]:
+    """Check names by which clients say which number is which."""
+    shapes = {tensor.name: tensor.shape for tensor in manifest.input}
+    rules = []
+    for tensor, names in manifest.columns.items():
+        is_other = (
+            f"the shape {list(shapes[tensor])}"
+            if tensor in shapes
+            else "no shape, for there is no such input"
+        )
+        doubled = next((name for name, count in Counter(names).items() if count > 1), "")
+        rules += [
+            ("" in names, "columns", f"a name of {tensor!r} is empty"),
+            (bool(doubled), "columns", f"{doubled!r} stands more than once in {tensor!r}"),
+            (
+                shapes.get(tensor) != (len(names),),
+                "columns",
+                "names, for an input of one dimension, each of its numbers; "
+                f"{tensor!r} has {len(names)} names, and {is_other}",
+            ),
+        ]
+    return rules
 
 
 def _ascends(limits: tuple[float, float] | None) -> bool:

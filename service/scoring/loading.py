@@ -44,7 +44,8 @@ def ready(settings: Settings, asked: Asked, names: Sequence[str]) -> Ready:
     try:
         inputs = input_columns(model.manifest, names, asked.keep, asked.images)
     except DataError as cause:
-        raise DataError(f"{asked.input}: {cause}; say with --keep which columns are no inputs") from cause
+        hint = "" if model.manifest.columns else "; say with --keep which columns are no inputs"
+        raise DataError(f"{asked.input}: {cause}{hint}") from cause
     others = [name for name in names if name not in inputs.names]
     scorer = Scorer(model, inputs, asked.keep or others, decided, skip_bad=asked.skip_bad)
     return Ready(model, decided, scorer)

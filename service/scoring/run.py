@@ -130,6 +130,9 @@ def _facts(
         "the policy": policy.id,
         "the threshold": repr(policy.threshold),
         "certified": str(policy.certified),
+        "[columns]": "; ".join(
+            f"{name}: {', '.join(names)}" for name, names in model.manifest.columns.items()
+        ),
         "--keep": ", ".join(asked.keep) or "all",
         "--device, --plan and --precision": f"{settings.device}, {settings.plan}, {settings.precision}",
         "unsure": __version__,

@@ -89,6 +89,19 @@ def test_one_command_makes_an_entry_that_is_served(
     assert serve().post("/v1/models/small/predict", json={"inputs": [ROW]}).status_code == 200
 
 
+def test_the_numbers_of_a_row_are_named_as_a_csv_names_them(
+    repository: Repository, add: Add, weights: Path, serve: Serve
+) -> None:
+    names = ["mean radius", "a, b", "größe", 'a "b"', "e", "f"]
+    head = 'mean radius,"a, b",größe,"a ""b""",e,f'
+    told = add("small", *CLASSIFIER, "--columns", head, "--weights", weights)
+    assert told.exit_code == 0, told.output
+    assert manifest(repository, "small").columns == {"features": tuple(names)}
+    client, named = serve(), dict(reversed(list(zip(names, ROW, strict=True))))
+    answers = [client.post("/v1/models/small/predict", json={"inputs": [row]}) for row in (named, ROW)]
+    assert answers[0].json()["predictions"] == answers[1].json()["predictions"]
+
+
 def test_the_next_version_takes_weights_alone(repository: Repository, add: Add, weights: Path) -> None:
     assert add("small", *CLASSIFIER, "--weights", weights, "--threshold", 0, "--samples", 20).exit_code == 0
     path = repository.path / "small" / "model.toml"
@@ -240,6 +253,10 @@ REFUSED: list[tuple[tuple[str, ...], str]] = [
     (other("--arguments", '{"a":' * 3000 + "1" + "}" * 3000), "it must be a JSON object: maximum"),
     (other("--labels", "a,,b"), "--labels a,,b: a label is empty; give each class a name"),
     ((*CLASSIFIER, "--input", "image"), "--input image: write NAME:DTYPE:SHAPE, such as"),
+    ((*CLASSIFIER, "--columns", "a,b,,d,e,f"), "--columns a,b,,d,e,f: a name is empty"),
+    ((*CLASSIFIER, "--columns", "a,b"), "'features' has 2 names, and the shape [6]"),
+    ((*CLASSIFIER, "--columns", "a,b,c,d,e,a"), "columns: 'a' stands more than once in 'features'"),
+    ((*CLASSIFIER, "--input", "x:float32:2", "--columns", "a,b"), "the numbers of one --input, and 2 are"),
     ((*CLASSIFIER, "--measure", "luck"), "policy.measure 'luck' is none of predictive_entropy"),
     ((*CLASSIFIER, "--huggingface", "."), "--huggingface says what --arguments, --factory, --input"),
     ((*CLASSIFIER, "--max-tokens", "9"), "input.name: a tokenizer fills input_ids"),

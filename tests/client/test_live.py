@@ -54,6 +54,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     repository = Repository(tmp_path_factory.mktemp("client") / "repository")
     for version in (1, 2):
         repository.add(version=version, policy=POLICY)
+    repository.add("named", columns={"features": list("abcdef")})
     repository.add("values", **VALUES)
     repository.add("two", factory="two_inputs", input=TWO)
     repository.add("plain", factory="plain")
@@ -255,6 +256,22 @@ def test_a_data_frame_is_told_back_by_its_index(client: Any) -> None:
     assert set(client.predict("values", frame).to_pandas()) >= {"value_0", "aleatoric_variance_1"}
 
 
+def test_the_columns_of_a_data_frame_are_found_by_name(client: Any) -> None:
+    frame = pd.DataFrame(ROWS, columns=list("abcdef"))
+    plain = client.predict("named", ROWS)
+    turned = client.predict("named", frame[list("fbdace")])
+    np.testing.assert_allclose(turned.probabilities, plain.probabilities, rtol=1e-5)
+    sampled = client.uncertainty("named", frame[list("edcbaf")], samples=20)
+    np.testing.assert_allclose(sampled.mean, client.uncertainty("named", ROWS, samples=20).mean, rtol=1e-5)
+    by_name = client.predict("named", frame[list("fbdace")].to_dict("records"))
+    np.testing.assert_allclose(by_name.probabilities, plain.probabilities, rtol=1e-5)
+    with pytest.raises(InvalidInput, match=r"unknown to the model, 'A' \(did you mean 'a'\?\)"):
+        client.predict("named", frame.rename(columns={"a": "A"}))
+    with pytest.raises(InvalidInput, match=r"row 0 has 'A' \(did you mean 'a'\?\)"):
+        client.predict("named", frame.rename(columns={"a": "A"}).to_dict("records"))
+    assert client.model("named").inputs[0].columns == tuple("abcdef")
+
+
 def test_inputs_have_names(client: Any) -> None:
     left, right = ROWS[:, :2], np.arange(60).reshape(20, 3)
     whole = client.predict("two", {"left": left, "right": right})
@@ -264,6 +281,7 @@ def test_inputs_have_names(client: Any) -> None:
 
 def test_models_are_described(client: Any) -> None:
     assert {line.name: line.versions for line in client.models()} == {
+        "named": ("1",),
         "plain": ("1",),
         "small": ("1", "2"),
         "tags": ("1",),

@@ -61,6 +61,8 @@ def test_what_is_left_out_takes_its_default(tmp_path: Path) -> None:
 
 WRONG: list[tuple[str, Any, str]] = [
     ("columns", {"image": ["left", "right"]}, "columns: names, for an input of one dimension, each of its"),
+    ("columns", {"image": ["left", ""]}, "columns: a name of 'image' is empty"),
+    ("columns", {"image": ["left", "left"]}, "columns: 'left' stands more than once in 'image'"),
     ("columns", {"none": ["left"]}, "columns: names, for an input of one dimension, each of its numbers"),
     ("nmae", "x", "unknown key nmae; did you mean name"),
     ("policy.thresold", 1, "unknown key policy.thresold; did you mean threshold"),

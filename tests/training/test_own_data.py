@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from damaged_archives import WRITERS
 from own_files import ROWS, customers, images, train, written
 from repositories import Repository
+from safetensors.torch import load_file
 from servers import Serve
 
 from models.training.data import Rows, split
@@ -291,3 +293,38 @@ def test_a_damaged_archive_is_refused(tmp_path: Path, write: Callable[[Path], No
     write(path)
     with pytest.raises(TrainingError, match=r"rows\.npz cannot be read"):
         read_data(path, None, None)
+
+
+def test_columns_in_another_order_are_learned_in_that_of_the_entry(tmp_path: Path) -> None:
+    """The second version's weights are those of the first, and not of columns that changed places."""
+    held = customers()
+    options = ["--target", "left", "--ignore", "spent", "--epochs", 1]
+    for ending, table in ((".csv", held), (".parquet", dict(reversed(held.items())))):
+        path = written(tmp_path / f"customers{ending}", table)
+        assert train(tmp_path, "customers", "--data", path, *options).exit_code == 0
+    assert manifest(tmp_path, "customers")["columns"] == {"features": ["age", "income", "member"]}
+    first, second = (
+        load_file(tmp_path / "customers" / version / "weights.safetensors") for version in ("1", "2")
+    )
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    record = json.loads((tmp_path / "customers" / "2" / "training.json").read_text())
+    assert record["columns"] == ["age", "income", "member"]
+
+
+def test_other_columns_are_not_of_the_entry(tmp_path: Path) -> None:
+    held = customers()
+    options = ["--target", "left", "--ignore", "spent", "--epochs", 1]
+    path = written(tmp_path / "customers.csv", held)
+    assert train(tmp_path, "customers", "--data", path, *options).exit_code == 0
+    renamed = {"Age" if name == "age" else name: column for name, column in held.items()}
+    path = written(tmp_path / "renamed.csv", renamed)
+    result = train(tmp_path, "customers", "--data", path, *options)
+    assert result.exit_code == 1
+    assert "is of another model: columns differ" in result.output
+
+
+def test_a_column_without_a_name_is_refused(tmp_path: Path) -> None:
+    """pandas writes row numbers so, which would be learned from."""
+    pd.DataFrame(customers()).to_csv(tmp_path / "a.csv")
+    with pytest.raises(TrainingError, match="column 1 has no name; give it one"):
+        read_data(tmp_path / "a.csv", "left", None, ["spent"])

@@ -113,6 +113,11 @@ def test_a_table_and_a_text_are_shown_as_such(repository: Repository, open_page:
         tab.open(f"#/reviews/{flag(tab, model, ROW)}")
         assert tab.texts("[aria-label=Input] tbody th") == heads
         assert tab.texts("[aria-label=Input] td") == ["0.5", "−1", "2", "0", "1.5", "−0.5"]
+    # Sent by name the names are the row's own, in its own order.
+    by_name = dict(reversed(list(zip(names, ROW, strict=True))))
+    tab.open(f"#/reviews/{flag(tab, 'rows', by_name)}")
+    assert tab.texts("[aria-label=Input] tbody th") == names[::-1]
+    assert tab.texts("[aria-label=Input] td") == ["−0.5", "1.5", "0", "2", "−1", "0.5"]
     tab.open(f"#/reviews/{flag(tab, 'films', 'a good film')}")
     assert tab.text("blockquote") == "a good film"
 

@@ -29,7 +29,7 @@ class AsyncShell:
     async def infer(self, inference: Inference[Result]) -> Result:
         """Carry out a call, several requests at a time; no more are written than are about to be sent."""
         answers: dict[int, list[Json]] = {}
-        parts = enumerate(inference.exchanges)
+        parts = enumerate(await self.run(inference.begun))
 
         async def work() -> None:
             for number, exchange in parts:

@@ -74,8 +74,8 @@ class Client:
 
         Args:
             model: its name.
-            rows: an array [rows, ...], a sequence of rows, or a DataFrame; for several inputs, a mapping of
-                such by their names.
+            rows: an array [rows, ...], a sequence of rows, or a DataFrame, whose columns are matched by name
+                where the model's have names; for several inputs, a mapping of such by their names.
             version: of the model; None for the highest.
             request_id: stands in the server's log; of a call in several requests, what it begins with.
             timeout: of the call, in seconds; None for the client's.

@@ -64,11 +64,15 @@ class ModelLine:
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """One input. A length of -1 is any; the dtype of texts is string, and each is a row."""
+    """One input. A length of -1 is any; the dtype of texts is string, and each is a row.
+
+    `columns` are what the numbers of a row are called, in their order; none where they have no names.
+    """
 
     name: str
     dtype: str
     shape: tuple[int, ...]
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

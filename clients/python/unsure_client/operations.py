@@ -69,8 +69,9 @@ class Operations:
         timeout: float | None,
     ) -> Inference[Predictions]:
         """Ask for predictions."""
-        question = Question(f"{_model(model, version)}/predict", {}, _identifier(request_id))
-        return inferred(question, Rows(rows), self.batching, self._patience(timeout), read_predictions)
+        question = Question(f"{_model(model, version)}/predict", version, {}, _identifier(request_id))
+        patience = self._patience(timeout)
+        return inferred(question, _describe(model), Rows(rows), self.batching, patience, read_predictions)
 
     def uncertainty(
         self,
@@ -82,8 +83,9 @@ class Operations:
         asked: Mapping[str, Any],
     ) -> Inference[AnyUncertainties]:
         """Ask for Monte Carlo samples; `asked` is what the body holds besides rows, None for nothing."""
-        question = Question(f"{_model(model, version)}/uncertainty", _beside(asked), _identifier(request_id))
-        return inferred(question, Rows(rows), self.batching, self._patience(timeout), read_uncertainties)
+        path, identifier = f"{_model(model, version)}/uncertainty", _identifier(request_id)
+        question, patience = Question(path, version, _beside(asked), identifier), self._patience(timeout)
+        return inferred(question, _describe(model), Rows(rows), self.batching, patience, read_uncertainties)
 
     def models(self) -> Exchange[tuple[ModelLine, ...]]:
         """Ask for the list of models."""
@@ -93,7 +95,7 @@ class Operations:
 
     def model(self, name: str) -> Exchange[Model]:
         """Ask what a model is."""
-        return self._asked(_get(_model(name, None)), lambda given: read(Model, given))
+        return self._asked(_describe(name), lambda given: read(Model, given))
 
     def dropout(self, name: str) -> Exchange[DropoutReport]:
         """Ask where a model drops."""
@@ -158,6 +160,10 @@ _READY = "/v2/health/ready"
 def _get(path: str, query: Mapping[str, Any] | None = None) -> Request:
     given = {name: str(value) for name, value in (query or {}).items() if value is not None}
     return Request("GET", path, given, request_id=_identifier(None))
+
+
+def _describe(model: str) -> Request:
+    return _get(_model(model, None))
 
 
 def _model(name: str, version: str | int | None) -> str:

@@ -4,14 +4,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.lib.recfunctions import structured_to_unstructured
 from numpy.typing import NDArray
 
 from unsure_client.errors import InvalidInput
+from unsure_client.naming import column_names, order
 from unsure_client.writing import written
 
 RowsGiven: TypeAlias = Any
-"""An array [rows, ...], a sequence of rows (also of different lengths), a DataFrame (its columns in the order
-of the model's features), or a Series; of a model of several inputs, a mapping of such by their names."""
+"""An array [rows, ...], a sequence of rows (also of different lengths), or a Series; or a DataFrame or other
+table with names, which are matched with those of the model's columns; of a model of several inputs, a mapping
+of such by their names."""
 
 
 class Rows:
@@ -29,7 +32,28 @@ class Rows:
         inputs = list(given.values()) if isinstance(given, Mapping) else [given]
         self.index = next((rows.index for rows in inputs if _is_pandas(rows)), None)
         self._inputs = [_rows_of(rows) for rows in inputs]
+        self._columns = [column_names(rows) for rows in inputs]
         self.count = self._count()
+
+    @property
+    def have_names(self) -> bool:
+        """Whether columns have names, so that the model's must be looked at."""
+        return any(names is not None for names in self._columns)
+
+    def arrange(self, columns: Mapping[str, Sequence[str]]) -> None:
+        """Put columns that have names into the model's order, where its columns have names too.
+
+        Args:
+            columns: names of the model's, by its inputs; none of an input whose columns have no names.
+
+        Raises:
+            InvalidInput: a column is missing, unknown or there twice.
+        """
+        inputs = self.names or (tuple(columns) if len(columns) == 1 else ("",))
+        for place, (name, present) in enumerate(zip(inputs, self._columns, strict=True)):
+            rows, named = self._inputs[place], columns.get(name, ())
+            if present is not None and named and isinstance(rows, np.ndarray):
+                self._inputs[place] = rows[:, order(named, present)]
 
     def check(self) -> None:
         """Look at every row before the first is sent.
@@ -71,6 +95,8 @@ def _converted(given: Any) -> NDArray[Any]:
     """Take what is an array to numpy: a tensor, say."""
     try:
         array = np.asarray(given)
+        if array.dtype.names is not None:
+            array = structured_to_unstructured(array)
     except (RuntimeError, TypeError, ValueError) as cause:  # of a tensor that has a gradient, or is elsewhere
         raise InvalidInput(f"rows are a {type(given).__name__} that numpy cannot take: {cause}") from cause
     if not array.ndim:

@@ -26,7 +26,7 @@ class Shell:
 
     def infer(self, inference: Inference[Result]) -> Result:
         """Carry out a call, one request after the other."""
-        return inference.joined([self.run(exchange) for exchange in inference.exchanges])
+        return inference.joined([self.run(exchange) for exchange in self.run(inference.begun)])
 
     def run(self, exchange: Exchange[Result]) -> Result:
         """Carry out an exchange."""

@@ -11,7 +11,7 @@ const SMALLEST_SIDE = 4; // a picture has more; what is smaller is a table
 /**
  * Draw an input.
  *
- * @param given the row as JSON: values, or an object of them by the names of the inputs.
+ * @param given the row as JSON: values, or an object of them by the names of the inputs or of the columns.
  * @param specs the model's inputs; empty where they are not known.
  */
 export function drawn(given, specs) {
@@ -19,12 +19,19 @@ export function drawn(given, specs) {
     return [element("p", { class: "quiet" }, "The input is not kept on this server: only its hash.")];
   }
   if (typeof given !== "object" || Array.isArray(given)) return [one(given, specs[0])];
+  if (byName(given, specs)) return [named(Object.values(given), Object.keys(given))];
   return Object.entries(given).map(([name, values]) =>
     element("div", {}, element("h4", {}, name), one(values, specs.find((spec) => spec.name === name))),
   );
 }
 
+/** Tell a row by the names of its columns from the inputs of a model of several. */
+function byName(given, specs) {
+  return specs.length < 2 && Object.values(given).every((value) => typeof value !== "object" || value === null);
+}
+
 function one(values, spec) {
+  if (typeof values === "object" && values !== null && !Array.isArray(values)) return named(Object.values(values), Object.keys(values));
   // It scrolls where it is long, for keys too: what is to be said of it must stay in reach.
   if (typeof values === "string") return element("blockquote", { class: "text", tabindex: "0" }, values);
   const lengths = shape(values);
