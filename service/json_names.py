@@ -3,8 +3,8 @@
 import msgspec
 from msgspec import Raw
 
-_DEEPEST = 4
-"""Objects and arrays within each other that are looked into; nothing is read that has names further in."""
+DEEPEST = 4
+"""Objects and arrays within each other; nothing is read that has names further in."""
 
 
 class _Name:
@@ -21,17 +21,18 @@ _ARRAY = msgspec.json.Decoder(list[Raw])
 _FLAT = msgspec.json.Decoder(dict[str, Raw] | list[dict[str, Raw]])
 
 
-def doubled_name(text: bytes) -> str | None:
+def doubled_name(text: bytes, depth: int = DEEPEST) -> str | None:
     """Find a name that stands twice in one object.
 
     Args:
         text: JSON that has been decoded without an error.
+        depth: how many objects and arrays within each other are looked into, at least 1.
 
     Returns:
         The first; None where there is none.
     """
     try:
-        return _doubled(text, _DEEPEST)
+        return _doubled(text, depth)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None  # what is not read yet, and will be told by its reader
 

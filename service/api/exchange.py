@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from service.errors import InvalidInput, NotFound, TooLarge
-from service.json_names import doubled_name
+from service.json_names import DEEPEST, doubled_name
 
 Body = TypeVar("Body")
 
@@ -98,8 +98,13 @@ def _inflated(body: bytes, encoding: str, limit_bytes: int) -> bytes:
     return inflated
 
 
-def decode(body: bytes, kind: type[Body]) -> Body:
+def decode(body: bytes, kind: type[Body], depth: int = DEEPEST) -> Body:
     """Read a JSON body.
+
+    Args:
+        body: as it was sent, inflated.
+        kind: its type.
+        depth: how deep names are looked at; what lies deeper is its reader's.
 
     Raises:
         InvalidInput: it is no JSON, or not of this kind, or an object of it has a name twice.
@@ -110,7 +115,7 @@ def decode(body: bytes, kind: type[Body]) -> Body:
         raise InvalidInput(f"the body: {_lowered(str(cause))}") from cause
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as cause:
         raise InvalidInput(_malformed(body, cause)) from cause
-    twice = doubled_name(body)
+    twice = doubled_name(body, depth)
     if twice is not None:
         raise InvalidInput(f"the body has {twice[:40]!r} twice in one object; give it once")
     return decoded

@@ -13,6 +13,7 @@ import torch
 from msgspec import Meta
 
 from service.errors import InvalidInput
+from service.json_names import doubled_name
 from service.predictor.column_names import listed, mismatch, quoted
 from service.predictor.given_tensors import GivenTensor, read_tensors
 from service.predictor.packing import packed
@@ -280,13 +281,11 @@ def parts_by_name(inputs: bytes) -> dict[str, msgspec.Raw]:
         InvalidInput: a name stands there twice.
         msgspec.DecodeError: it is no object.
     """
-    given = msgspec.json.decode(inputs, type=dict[str, msgspec.Raw])
-    # Only what is longer than its parts and the spaces that encoders write can have one more: "x":[0], is 8.
-    if len(inputs) - len(msgspec.json.encode(given)) > min(2 * len(given), 7):
-        read = _read_by_name(inputs, "inputs")
-        if isinstance(read, _Doubled):
-            raise InvalidInput(f"inputs {mismatch(list(read), read.names)}")
-    return given
+    parts = msgspec.json.decode(inputs, type=dict[str, msgspec.Raw])
+    twice = doubled_name(inputs, depth=1)
+    if twice is not None:
+        raise InvalidInput(f"inputs has {quoted(twice)} more than once")
+    return parts
 
 
 def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
