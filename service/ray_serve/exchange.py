@@ -25,6 +25,7 @@ class Asked:
         query: behind it.
         headers: their names in lower case.
         body: all of it.
+        server: the address and the port that it came in by; None where that is not known.
     """
 
     method: str
@@ -32,6 +33,7 @@ class Asked:
     query: bytes
     headers: Headers
     body: bytes
+    server: tuple[str, int | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ def asked_by(request: Request, body: bytes) -> Asked:
     headers = (*sent, (name, request_id(request.scope).encode()))
     # Behind a prefix of Ray's, both sides know paths without it.
     path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
-    return Asked(request.method, path, request.scope["query_string"], headers, body)
+    query, server = request.scope["query_string"], request.scope.get("server")
+    return Asked(request.method, path, query, headers, body, server and tuple(server))
 
 
 async def answered_by(app: ASGIApp, asked: Asked) -> Answered:
@@ -101,7 +104,7 @@ def _scope(asked: Asked) -> Scope:
         "root_path": "",
         "headers": list(asked.headers),
         "client": None,
-        "server": None,
+        "server": asked.server,
         "state": {},
     }
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import msgspec
@@ -157,7 +158,7 @@ def _routes(name: str, app: _Any) -> list[BaseRoute]:
 
 def _item_of(asked: Asked) -> Asked:
     """Give the question for the item that a request would resolve."""
-    return Asked("GET", asked.path.removesuffix("/resolve"), b"", asked.headers, b"")
+    return replace(asked, method="GET", path=asked.path.removesuffix("/resolve"), query=b"", body=b"")
 
 
 def _json(content: object) -> Response:

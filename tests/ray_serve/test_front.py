@@ -192,3 +192,15 @@ def test_a_page_of_another_site_reaches_no_model(client: TestClient, model: Mode
     assert model.asked == []
     same = {"Origin": "http://testserver", "Sec-Fetch-Site": "same-origin"}
     assert client.post("/v1/models/digits/predict", content=b"{}", headers=same).status_code == 200
+
+
+def test_the_address_that_a_request_came_in_by_may_be_asked(model: Model, repository: Repository) -> None:
+    """As Kubernetes asks its probes, and Prometheus: by the front, and by whom that hands them on to."""
+    settings = Settings(repository=repository.path, review_url="off", allowed_hosts="unsure.example.com")
+    own = build(settings, Before(("digits",)))
+    models: Any = [model]
+    with TestClient(Front(own, models, LIMITS, "front").application(), "http://10.1.2.3:8000") as client:
+        for path in ("/v2/health/ready", "/v1/models/digits", "/docs"):
+            assert client.get(path).status_code == 200
+            assert client.get(path, headers={"Host": "elsewhere.example"}).status_code == 403
+    assert {asked.server for _, asked in model.asked} == {("10.1.2.3", 8000)}
