@@ -133,8 +133,8 @@ class Heads:
         server = (scope.get("server") or (None,))[0]
         if not self._hosts.take(found["name"].strip("[]") if found else "", server):
             raise Forbidden(
-                f"this server is not asked under the name {host[:_SHOWN]!r}: without keys, only this machine "
-                "reaches it, as localhost; the operator names others in UNSURE_ALLOWED_HOSTS"
+                f"this server is not asked under the name {host[:_SHOWN]!r}: ask it by its address, or on "
+                "its own machine as localhost, or let its operator add the name to UNSURE_ALLOWED_HOSTS"
             )
 
     def _check_site(self, host: str | None, origin: str | None, site: str | None) -> None:
@@ -150,8 +150,8 @@ class Heads:
         if not own:
             raise Forbidden(
                 f"a page of another site, {(origin or 'of no known origin')[:_SHOWN]}, must not ask for "
-                "this; use the page of this server, or a program. Behind a proxy, the operator names it "
-                "in UNSURE_ALLOWED_HOSTS"
+                "this; use the page of this server, or a program. Where a proxy changes the header Host, let "
+                "the server's operator add the proxy's name to UNSURE_ALLOWED_HOSTS"
             )
 
     def _listed(self, origin: str) -> bool:

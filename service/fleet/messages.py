@@ -9,7 +9,7 @@ Action = Literal["reload", "unload"]
 
 
 class Alive(msgspec.Struct, tag=True, frozen=True):
-    """To the supervisor, every few seconds: the process runs."""
+    """To the supervisor, every second: the process runs."""
 
 
 class Loaded(msgspec.Struct, tag=True, frozen=True):

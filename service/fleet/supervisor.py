@@ -266,9 +266,8 @@ class Supervisor:
         for member in members:
             member.process.terminate()
             with suppress(ProcessLookupError):
-                os.kill(
-                    member.process.pid or os.getpid(), signal.SIGCONT
-                )  # one that is stopped hears it then
+                # One that is stopped hears it then.
+                os.kill(member.process.pid or os.getpid(), signal.SIGCONT)
             member.connection.close()  # who waits for an answer hears that there will be none
         end = monotonic() + self._drain_seconds + _GRACE_SECONDS
         for member in members:

@@ -219,10 +219,8 @@ class ServedModel:
     def _way_to_probabilities(self, given: Tensor) -> str:
         if (given >= 0).all() and (given <= 1).all():
             return (
-                "these look like a sigmoid's, a probability of each label by itself, and those of classes "
-                "add up "
-                "to 1, for one label a row: give the logits from before the sigmoid if one label holds a "
-                "row; "
+                "these look like a sigmoid's, a probability of each label by itself, where those of classes "
+                "add up to 1: if one label holds of each row, give the logits from before the sigmoid; "
                 "several that hold at once are not served"
             )
         return 'if these are logits, say "softmax"'

@@ -133,8 +133,8 @@ def _built(config: PretrainedConfig) -> tuple[Any, type[Any]]:
         task = _task_words(transformers, settings, config.architecture)
         raise PretrainedError(
             f"{config.path}: {config.architecture} is {task}, which is not served; served are classifiers "
-            f"of texts, tokens and images (…{_TEXT}, …{TOKENS}, "
-            f"…{_IMAGE}), and other networks by a factory that takes numbers and gives one tensor"
+            f"of texts, tokens and images (…{_TEXT}, …{TOKENS}, …{_IMAGE}), and other networks by a factory "
+            "that takes numbers and gives one tensor"
         )
     return settings, kind
 

@@ -45,9 +45,8 @@ def main() -> int:
                 tokenizer.encode_batch_fast([text])
             except Exception:  # noqa: BLE001, S112  # one that knows no such words may be served
                 continue
-            except (
-                BaseException
-            ):  # and one that panics on a text that nobody sends: it is that request's error
+            except BaseException:
+                # And one that panics on a text that nobody sends: it is that request's error.
                 if text == _PLAIN:
                     raise
     except BaseException as cause:  # noqa: BLE001  # a panic is no Exception

@@ -35,12 +35,11 @@ class SteadyClock:
         self._wall = wall
         self._elapsed = elapsed
         self._reading = threading.Lock()
-        self._believed = wall()  # at the moment of
+        self._believed = wall()  # when `elapsed` was `_read`
         self._read = elapsed()
         self._steady_since = self._read
-        self._doubted: float | None = (
-            None  # by how much the clock is off what passed, where it is not believed
-        )
+        # By how much the clock is off what passed, where it is not believed.
+        self._doubted: float | None = None
         self._doubted_since = 0.0
 
     def __call__(self) -> float:

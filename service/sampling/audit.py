@@ -32,8 +32,7 @@ _DRAWN = frozenset({BERNOULLI.name, UNIFORM.name})
 
 _RANDOM_UNSEEN = (
     "the model is random in a way that torch does not draw (a mask must come of torch.bernoulli or "
-    "torch.rand, and "
-    "not of numpy), or remembers what it was asked before"
+    "torch.rand, and not of numpy), or remembers what it was asked before"
 )
 _AUDIT_SEED = 0
 _AUDIT_ROWS = 5
@@ -173,8 +172,7 @@ def _of_decisions(found: Discovery) -> str:
         return ""
     return (
         f". What runs is decided by the numbers drawn at {', '.join(deciding)}; where what runs is scaled "
-        "for that, "
-        "or more often left out than not, multiply it by a mask of torch.bernoulli instead"
+        "for that, or more often left out than not, multiply it by a mask of torch.bernoulli instead"
     )
 
 

@@ -86,8 +86,7 @@ def discover(model: StochasticModel, example: Example, flow: Flow | None = None)
     if [seen.call.name for seen in two.calls] != [seen.call.name for seen in three.calls]:
         raise ModelRefused(
             "which dropout layers run differs from pass to pass, by the number of rows or by something "
-            "that the "
-            "model remembers or draws unseen; such a model has no sites"
+            "that the model remembers or draws unseen; such a model has no sites"
         )
     names = [seen.call.name for seen in two.calls]
     if len(set(names)) < len(names):
@@ -125,10 +124,8 @@ def _check_turned(calls: Sequence[_SeenCall], turned: Sequence[_SeenCall], site:
     if other:
         raise ModelRefused(
             f"what runs is decided by the numbers drawn at {site}, and decided otherwise there is other "
-            "dropout at "
-            f"{', '.join(other)}: it cannot be sampled; put what may be left out, with its dropout, into a "
-            "module "
-            "of its own"
+            f"dropout at {', '.join(other)}: it cannot be sampled; put what may be left out, with its "
+            "dropout, into a module of its own"
         )
 
 

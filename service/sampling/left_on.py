@@ -32,9 +32,8 @@ def left_on(model: StochasticModel, inputs: Inputs) -> str:
     named = ", ".join(f"{call.name} (rate {call.arguments.rate:g})" for call in calls)
     return (
         f"dropout is left on in eval mode at {named}, so predictions would differ from call to call; drop in "
-        "training mode alone, which the server turns on for samples: F.dropout(x, p, "
-        "training=self.training), "
-        "an nn.Dropout that __init__ makes, and for attention dropout_p=p if self.training else 0.0"
+        "training mode alone, which the server turns on for samples: an nn.Dropout that __init__ makes, "
+        "F.dropout(x, p, training=self.training), and for attention dropout_p=p if self.training else 0.0"
     )
 
 
@@ -97,9 +96,8 @@ def refuse_unregistered(model: StochasticModel, inputs: Inputs) -> None:
             way_out = _WAYS_OUT.get(type(owner), "make them attributes of the module itself")
             raise ModelRefused(
                 f"the model runs {type(module).__name__} in {where}, a {type(owner).__name__}, where torch "
-                "does not "
-                "see that it is a part of the model: .train() and .eval() do not reach its dropout, and its "
-                f"weights are not saved; {way_out}"
+                "does not see that it is a part of the model: .train() and .eval() do not reach its dropout, "
+                f"and its weights are not saved; {way_out}"
             )
 
 

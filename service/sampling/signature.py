@@ -122,9 +122,7 @@ def choose_output(tree: nn.Module, given: object, is_it: Callable[[Tensor], bool
         listed = ", ".join(f"{name} {_words(part)}" for name, part in parts.items())
         raise ModelRefused(
             f"in training mode the model's forward returned {type(given).__name__} of {listed}, and in "
-            "eval mode "
-            "one tensor, which with nothing dropped is none of these: what to sample is not known; return "
-            "the "
-            "same output in both modes, and others beside it in training mode"
+            "eval mode one tensor, which with nothing dropped is none of these: what to sample is not known; "
+            "return the same output in both modes, and others beside it in training mode"
         )
     tree.register_forward_hook(lambda _module, _args, given: _parts(given)[name])

@@ -22,21 +22,8 @@ from service.errors import ModelRefused
 
 # By names, for each has several forms: a function, a method, an operator, in place or not.
 _SHAPES = {"expand", "expand_as", "flatten", "getitem", "movedim", "permute", "repeat", "reshape", "squeeze"}
-_SHAPES |= {
-    "H",
-    "T",
-    "broadcast_to",
-    "data",
-    "mT",
-    "select",
-    "t",
-    "transpose",
-    "unbind",
-    "unflatten",
-    "unsqueeze",
-    "view",
-    "view_as",
-}
+_SHAPES |= {"H", "T", "broadcast_to", "data", "mT", "select", "t", "transpose", "unbind", "unflatten"}
+_SHAPES |= {"unsqueeze", "view", "view_as"}
 _TYPES = {"bfloat16", "bool", "byte", "double", "float", "half", "int", "long", "to", "type", "type_as"}
 _SAME = _SHAPES | _TYPES | {"clone", "contiguous", "cpu", "cuda", "detach"}
 _MULTIPLIES = {"div", "divide", "imul", "itruediv", "mul", "multiply", "rmul", "truediv", "true_divide"}
