@@ -197,7 +197,7 @@ class Catalogue:
             before = self._entries.get(name, Entry(name))
             if not before.versions:
                 self._entries[name] = Entry(name, loading=True)
-            with self._in_quiet():
+            with self._in_quiet(_QUIET_SECONDS):
                 versions, failures = self._read(folder)
             if failures:
                 reasons = {version: one.reason for version, one in failures.items()}
@@ -223,7 +223,8 @@ class Catalogue:
         """Load a model at the start: each version answers as soon as it can, whatever becomes of others."""
         entry = self._entries[folder.name]
         try:
-            with self._turn(folder.name), self._in_quiet():
+            # Without patience: `_load_all` has waited, and would again for each model behind one that hangs.
+            with self._turn(folder.name), self._in_quiet(0):
                 for version, outcome in self._loader.load(folder):
                     if isinstance(outcome, Failed):
                         entry = replace(entry, failed={**entry.failed, version: outcome.reason})
@@ -251,9 +252,9 @@ class Catalogue:
         return self._turns.setdefault(name, threading.Lock())
 
     @contextmanager
-    def _in_quiet(self) -> Iterator[None]:
+    def _in_quiet(self, patience_seconds: float) -> Iterator[None]:
         """Let other loads end first, so that plans are measured in quiet; but for none that takes long."""
-        held = self._quiet.acquire(timeout=_QUIET_SECONDS)
+        held = self._quiet.acquire(timeout=patience_seconds)
         try:
             yield
         finally:
