@@ -84,6 +84,10 @@ class Reached:
         """Say in words where something was found."""
         return self._paths[id(one)].removeprefix(".") or "the model itself"
 
+    def holder(self, one: object) -> object:
+        """Give what something was first found in; nothing holds the network itself."""
+        return self.objects[self._holders[id(one)][0]]
+
     def leading_to(self, targets: Iterable[int]) -> set[int]:
         """Give what leads to any of these objects, and these, all by identity."""
         found, waiting = set(targets), list(targets)

@@ -1,14 +1,10 @@
 """Dropout that eval mode does not turn off: why a model whose predictions are random is so."""
 
-from collections.abc import Iterator, Mapping
-from functools import partial
-from inspect import getclosurevars
-from types import FunctionType, MethodType
-
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
+from service.copies import Reached
 from service.errors import ModelRefused
 from service.sampling.comparison import one_output
 from service.sampling.interception import DropoutCall, DropoutPass, ModulePaths
@@ -16,7 +12,6 @@ from service.sampling.observation import PassObserver
 from service.sampling.stochastic import Inputs, StochasticModel
 
 _LARGEST = 1 - 2**-24
-_OF_TORCH = frozenset(vars(nn.Module()))
 
 
 def left_on(model: StochasticModel, inputs: Inputs) -> str:
@@ -69,75 +64,34 @@ def refuse_unregistered(model: StochasticModel, inputs: Inputs) -> None:
     Raises:
         ModelRefused: some run; the text says where they are kept.
     """
-    known = set(model.predicting.modules())
-    hidden = [
-        (where, owner, module)
-        for path, holder in model.predicting.named_modules()
-        for name, held in vars(holder).items()
-        if name not in _OF_TORCH
-        for where, owner, module in _modules(f"{path}.{name}".lstrip("."), held, holder)
-        if module not in known
-    ]
+    reached, known = Reached(model.predicting), set(model.predicting.modules())
+    hidden = [module for module in reached.modules if module not in known]
+    if not hidden:
+        return
     ran: set[nn.Module] = set()
     hooks = [
-        part.register_forward_pre_hook(lambda part, _inputs: ran.add(part))
-        for _, _, module in hidden
-        for part in module.modules()
+        module.register_forward_pre_hook(lambda module, _inputs: ran.add(module))
+        for module in {part for module in hidden for part in module.modules()} - known
     ]
-    if not hooks:
-        return
     try:
         model.predict(inputs)
     finally:
         for hook in hooks:
             hook.remove()
-    for where, owner, module in hidden:
+    for module in hidden:  # a whole before its parts
         if any(part in ran and _drops_or_learns(part) for part in module.modules()):
-            way_out = _WAYS_OUT.get(type(owner), "make them attributes of the module itself")
             raise ModelRefused(
-                f"the model runs {type(module).__name__} in {where}, a {type(owner).__name__}, where torch "
-                "does not see that it is a part of the model: .train() and .eval() do not reach its dropout, "
-                f"and its weights are not saved; {way_out}"
+                f"the model runs {type(module).__name__} at {reached.path(module)}, in a "
+                f"{type(reached.holder(module)).__name__}, where torch does not see that it is a part of the "
+                "model: .train() and .eval() do not reach its dropout, and its weights are not saved; keep "
+                "such modules in an nn.ModuleList or an nn.ModuleDict, or as attributes of the module itself"
             )
-
-
-_WAYS_OUT: dict[type, str] = {
-    **dict.fromkeys((list, tuple, set), "keep such modules in an nn.ModuleList"),
-    dict: "keep such modules in an nn.ModuleDict",
-}
 
 
 def _drops_or_learns(module: nn.Module) -> bool:
     return (isinstance(module, _DropoutNd) and module.p > 0) or any(
         held.requires_grad for held in module.parameters(recurse=False)
     )
-
-
-def _modules(
-    where: str, held: object, owner: object, depth: int = 3
-) -> Iterator[tuple[str, object, nn.Module]]:
-    """Find modules in what a module holds besides its parts, with where they are and what holds them."""
-    if isinstance(held, nn.Module):
-        yield where, owner, held
-    elif depth and not isinstance(held, Tensor | type):
-        for inside in _held_by(held):
-            yield from _modules(where, inside, held, depth - 1)
-
-
-def _held_by(held: object) -> list[object]:
-    match held:
-        case list() | tuple() | set():
-            return list(held)
-        case Mapping():
-            return list(held.values())
-        case partial():
-            return [held.func, *held.args, *held.keywords.values()]
-        case MethodType():
-            return [held.__self__]
-        case FunctionType():
-            return [*getclosurevars(held).nonlocals.values(), *(held.__defaults__ or ())]
-        case _:
-            return list(getattr(held, "__dict__", {}).values())
 
 
 def _calls_in_eval(model: StochasticModel, inputs: Inputs) -> list[DropoutCall]:
