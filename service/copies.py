@@ -281,7 +281,9 @@ def _outside(holder: Any) -> Iterator[tuple[str, Any]]:
     if _is_module(holder):
         for kind in type(holder).__mro__:
             if kind is not object and not _is_torchs(kind):
-                yield from ((f".{name}", part) for name, part in list(vars(kind).items()))
+                # No pass and no copy runs __init__: what it makes an attribute of a global is the copy's there.
+                held = [(name, part) for name, part in vars(kind).items() if name != "__init__"]
+                yield from ((f".{name}", part) for name, part in held)
     elif isinstance(holder, FunctionType) and not _is_torchs(holder):
         for name in _globals_read(holder.__code__):
             part = holder.__globals__.get(name)

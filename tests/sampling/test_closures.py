@@ -184,5 +184,21 @@ def test_what_is_not_the_networks_may_be_shared_with_a_copy() -> None:
     assert len(of.report.sites) == 1
 
 
+class OfAGlobal(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.last, self.activation, self.drop = nn.Linear(6, 3), ACTIVATION, nn.Dropout(0.4)
+
+    def forward(self, values: Tensor) -> Tensor:
+        mapped: Tensor = self.last(self.drop(self.activation(values)))
+        return mapped
+
+
+def test_a_global_that_a_network_is_built_of_may_be_a_part_of_it() -> None:
+    """A pass reads the attribute: only `__init__` reads the global, and no copy calls that."""
+    of = Engine(OfAGlobal(), [[6]], [torch.float32], budgets=QUICK, pinned=Pinned(float32=True))
+    assert len(of.report.sites) == 1
+
+
 def test_every_factory_of_these_is_there() -> None:
     assert all(callable(getattr(closures, name)) for name in HOLDING)
