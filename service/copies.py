@@ -281,7 +281,7 @@ def _outside(holder: Any) -> Iterator[tuple[str, Any]]:
     if _is_module(holder):
         for kind in type(holder).__mro__:
             if kind is not object and not _is_torchs(kind):
-                # No pass and no copy runs __init__: what it makes an attribute of a global is the copy's there.
+                # No pass and no copy runs __init__: what it makes an attribute is the copy's there.
                 held = [(name, part) for name, part in vars(kind).items() if name != "__init__"]
                 yield from ((f".{name}", part) for name, part in held)
     elif isinstance(holder, FunctionType) and not _is_torchs(holder):

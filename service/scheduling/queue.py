@@ -59,7 +59,7 @@ class Job:
     Attributes:
         started: when its first rows began to run.
         results: of its parts so far, in their order.
-        left: of its lots, what has not been taken.
+        remaining: of its lots, what has not been taken.
     """
 
     lots: Sequence[Lot]
@@ -69,12 +69,12 @@ class Job:
     deadline: float
     started: float | None = None
     results: list[Any] = field(default_factory=list)
-    left: list[Rest] = field(init=False)
+    remaining: list[Rest] = field(init=False)
     _lot: int = 0
     _row: int = 0
 
     def __post_init__(self) -> None:
-        self.left = [Rest(hash(lot.key), hash(lot.speed_kind), lot.rows * lot.cost) for lot in self.lots]
+        self.remaining = [Rest(hash(lot.key), hash(lot.speed_kind), lot.rows * lot.cost) for lot in self.lots]
 
     @property
     def seconds(self) -> float:
@@ -90,11 +90,6 @@ class Job:
     def cost(self) -> int:
         """Rows times samples."""
         return sum(lot.rows * lot.cost for lot in self.lots)
-
-    @property
-    def cost_left(self) -> int:
-        """Rows times samples of the rows that have not been taken."""
-        return sum(rest.cost for rest in self.left)
 
     @property
     def row_cost(self) -> int:
@@ -114,7 +109,7 @@ class Job:
     @property
     def kind(self) -> int:
         """The hash of what the speed of the rows to be taken next is remembered by."""
-        return self.left[0].kind
+        return self.remaining[0].kind
 
     def expired(self) -> DeadlineExceeded:
         """What its caller is told, who has waited for nothing."""
@@ -125,12 +120,12 @@ class Job:
 
     def take(self, most: int) -> Part:
         """Take the next rows, all of one lot."""
-        lot, start, rest = self.lots[self._lot], self._row, self.left[0]
+        lot, start, rest = self.lots[self._lot], self._row, self.remaining[0]
         stop = min(lot.rows, start + most)
         if stop == lot.rows:
-            del self.left[0]
+            del self.remaining[0]
         else:
-            self.left[0] = rest._replace(cost=(lot.rows - stop) * lot.cost)
+            self.remaining[0] = rest._replace(cost=(lot.rows - stop) * lot.cost)
         self._lot, self._row = (self._lot + 1, 0) if stop == lot.rows else (self._lot, stop)
         return Part(lot, start, stop, self.caller)
 
@@ -317,7 +312,7 @@ class FairQueue:
     def _added_seconds(self, job: Job, costs: dict[int, int]) -> float:
         """Estimate how much longer all takes by a job, beside others of which so much of each key waits."""
         seconds = 0.0
-        for key, kind, cost in job.left:
+        for key, kind, cost in job.remaining:
             before = costs.get(key)
             if before is None:
                 seconds += self._speeds.seconds(kind, cost)
@@ -327,14 +322,14 @@ class FairQueue:
 
     def _seconds(self, job: Job) -> float:
         """Estimate how long it takes to run what is left of a job."""
-        return sum([self._speeds.seconds(rest.kind, rest.cost) for rest in job.left])
+        return sum([self._speeds.seconds(rest.kind, rest.cost) for rest in job.remaining])
 
     def _first_estimate(self, job: Job) -> float:
         """Estimate it by a first run too, slow as that may have been."""
-        return sum([rest.cost * (self._speeds.cost_seconds(rest.kind) or 0.0) for rest in job.left])
+        return sum([rest.cost * (self._speeds.cost_seconds(rest.kind) or 0.0) for rest in job.remaining])
 
     def _is_stale(self, job: Job) -> bool:
-        return any(self._speeds.is_stale(rest.kind, self._now) for rest in job.left)
+        return any(self._speeds.is_stale(rest.kind, self._now) for rest in job.remaining)
 
     def _too_long(self, job: Job, own: float, seconds: float) -> RequestError:
         takes = f"{job.rows} rows of up to {max(lot.cost for lot in job.lots)} samples take about {own:.2g} s"
@@ -418,5 +413,5 @@ class FairQueue:
 
 def _count(costs: dict[int, int], job: Job) -> None:
     """Add what is left of a job to what waits of each key."""
-    for rest in job.left:
+    for rest in job.remaining:
         costs[rest.key] = costs.get(rest.key, 0) + rest.cost
