@@ -28,11 +28,10 @@ _ONCE = (
     b"authorization",
     b"content-type",
     b"content-length",
-    b"content-encoding",
     b"inference-header-content-length",
     b"x-request-id",
 )
-"""Headers of which one would be read, and another passed over."""
+"""Headers of which one would be read, and another passed over; of Content-Encoding all are read."""
 
 _OWN_PAGES = ("same-origin", "none")
 """What Sec-Fetch-Site says of a page of this server, and of a person who typed an address."""
