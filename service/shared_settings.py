@@ -8,8 +8,9 @@ import torch
 
 from service.errors import ModelRefused
 
+_DTYPE = "default dtype"
 _SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
-    "default dtype": (torch.get_default_dtype, torch.set_default_dtype),
+    _DTYPE: (torch.get_default_dtype, torch.set_default_dtype),
     "number of threads": (torch.get_num_threads, torch.set_num_threads),
     "deterministic algorithms": (
         torch.are_deterministic_algorithms_enabled,
@@ -20,7 +21,6 @@ _SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
         torch.set_float32_matmul_precision,
     ),
 }
-_RESTED_ON = "default dtype"
 _READERS = tuple(read for read, _ in _SETTINGS.values())
 
 
@@ -29,7 +29,7 @@ def shared_settings() -> tuple[Any, ...]:
     return tuple(read() for read in _READERS)
 
 
-def restored(before: tuple[Any, ...]) -> list[str]:
+def restore(before: tuple[Any, ...]) -> list[str]:
     """Set those again that are others now; gives their names, with what they were set to."""
     changed = []
     for (name, (_, write)), was, now in zip(_SETTINGS.items(), before, shared_settings(), strict=True):
@@ -40,7 +40,7 @@ def restored(before: tuple[Any, ...]) -> list[str]:
 
 
 @contextmanager
-def settings_kept(whose: str) -> Iterator[None]:
+def preserve_settings(whose: str) -> Iterator[None]:
     """Undo what somebody's code sets for all models.
 
     Raises:
@@ -50,7 +50,7 @@ def settings_kept(whose: str) -> Iterator[None]:
     try:
         yield
     finally:
-        changed = [one for one in restored(before) if one.startswith(_RESTED_ON)]
+        changed = [one for one in restore(before) if one.startswith(_DTYPE)]
         if (now := torch.get_default_device()) != device:
             torch.set_default_device(device)
             changed.append(f"default device ({now})")

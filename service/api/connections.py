@@ -259,7 +259,8 @@ class Connection(HttpToolsProtocol):
             )
         if len(self.pipeline) >= _MOST_PIPELINED:
             return InvalidInput(
-                f"{_MOST_PIPELINED} requests of this connection wait for their answers; send no more before"
+                f"{_MOST_PIPELINED} requests of this connection wait for their answers; read one before "
+                "you send another"
             )
         return None
 

@@ -16,7 +16,7 @@ from service.repository.manifest_file import read_manifest
 from service.repository.proportion import in_proportion
 from service.repository.text import read_tokenizer
 from service.repository.weights import load_weights
-from service.shared_settings import settings_kept
+from service.shared_settings import preserve_settings
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -144,7 +144,7 @@ def models_errors(folder: Path) -> Iterator[None]:
         ModelRefused: in the place of what is no error of ours, or it has set what all models share.
     """
     try:
-        with settings_kept(f"{folder}: the model's code"):
+        with preserve_settings(f"{folder}: the model's code"):
             yield
     except (UnsureError, MemoryError):  # memory is the server's
         raise

@@ -23,7 +23,7 @@ def alone(folder: Path, patience_seconds: float) -> Iterator[None]:
     """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        if not happens(lambda: _locked(descriptor), patience_seconds):
+        if not wait_until(lambda: _locked(descriptor), patience_seconds):
             raise TimeoutError(f"another process opens a queue in {folder}")
         yield
     finally:
@@ -38,10 +38,10 @@ def _locked(descriptor: int) -> bool:
     return True
 
 
-def happens(happened: Callable[[], bool], seconds: float) -> bool:
-    """Wait until something has happened, so long at most; tells whether it has."""
+def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
+    """Wait until a condition holds, so long at most; tells whether it does."""
     end = time.monotonic() + seconds
-    while not happened():
+    while not condition():
         if time.monotonic() >= end:
             return False
         time.sleep(_LOOK_SECONDS)

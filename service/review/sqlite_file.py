@@ -19,7 +19,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 
-from service.review.file_locks import alone, happens
+from service.review.file_locks import alone, wait_until
 
 log = logging.getLogger("unsure")
 
@@ -123,7 +123,7 @@ class SqliteFile:
         there now, and write the pages of the other into it.
         """
         journal = Path(_beside(self._path, "-journal"))
-        if not happens(lambda: not _size(journal), self._patience_seconds):
+        if not wait_until(lambda: not _size(journal), self._patience_seconds):
             journal.unlink(missing_ok=True)
 
     def _made(self) -> Identity:

@@ -27,7 +27,7 @@ from service.sampling.signature import Calling
 from service.sampling.sites import Selection, select
 from service.sampling.state import ModelState
 from service.sampling.stochastic import Inputs, StochasticModel
-from service.shared_settings import restored, shared_settings
+from service.shared_settings import restore, shared_settings
 
 _LOG = logging.getLogger("unsure")
 
@@ -302,7 +302,7 @@ class Engine:
             yield
         finally:
             if before != shared_settings():
-                raise ModelError(f"the model sets what all models share: {', '.join(restored(before))}")
+                raise ModelError(f"the model sets what all models share: {', '.join(restore(before))}")
             self._check_unchanged()
 
     def _check_unchanged(self) -> None:

@@ -130,26 +130,26 @@ def _measured(
         # By the second run a plan has made what it keeps; and a slow moment that met the first is over.
         tried |= {pair: min(seconds, clock.time(*pair, few)) for pair, seconds in runs.items()}
     sizes = _affordable({pair: tried[pair] for pair in runs}, samples, few, clock.left)
-    taken = {
+    timed = {
         pair: [before[pair]] if size == samples and pair in before else [] for pair, size in sizes.items()
     }
     if not sizes:  # too slow for all of that; or the machine is, and a second time tells
         sizes = {pair: few for pair in runs if pair[1] == MEASURED_ROWS[0]}
-        taken = {pair: [tried[pair]] for pair in sizes}
+        timed = {pair: [tried[pair]] for pair in sizes}
         best = min(sizes, key=tried.__getitem__)
-        taken[best].append(clock.time(*best, few))  # or nothing would be known of how steady it is
-    _take_turns(taken, sizes, clock)
-    judged = any(len(times) > 1 for times in taken.values())
+        timed[best].append(clock.time(*best, few))  # or nothing would be known of how steady it is
+    _take_turns(timed, sizes, clock)
+    judged = any(len(times) > 1 for times in timed.values())
     found: dict[Pair, float] = {}
     for pair, first in tried.items():
-        least, whole = min(taken.get(pair) or [first]), bool(taken.get(pair)) and sizes[pair] == samples
+        least, whole = min(timed.get(pair) or [first]), bool(timed.get(pair)) and sizes[pair] == samples
         found[pair] = least if whole else clock.prolonged(*pair, least, few, samples)
     by_rows: dict[int, tuple[str, ...]] = {}
     for rows in dict.fromkeys(rows for _, rows in tried):
         here = [plan for plan, many in tried if many == rows]
         by_rows[rows] = tuple(sorted(here, key=lambda plan: found[plan, rows]))
     finite = {pair: seconds for pair, seconds in found.items() if seconds < inf}
-    steady = judged and not _unsteady(taken, sizes) and not _backwards(finite)
+    steady = judged and not _unsteady(timed, sizes) and not _backwards(finite)
     return PlanChoice(by_rows, finite, {}, samples, steady=steady)
 
 
@@ -166,16 +166,16 @@ def _affordable(tried: Mapping[Pair, float], samples: int, few: int, left: float
     return sizes
 
 
-def _take_turns(taken: Mapping[Pair, list[float]], sizes: Mapping[Pair, int], clock: "_Clock") -> None:
+def _take_turns(timed: Mapping[Pair, list[float]], sizes: Mapping[Pair, int], clock: "_Clock") -> None:
     """Time all pairs in turns, and go on with those that are not steady, while there is time."""
     repeated: Sequence[Pair] = tuple(sizes)
     for repeat in range(_MOST_REPEATS):
         for pair in repeated:
             if clock.overdrawn:
                 return
-            taken[pair].append(clock.time(*pair, sizes[pair]))
+            timed[pair].append(clock.time(*pair, sizes[pair]))
         if repeat + 1 >= _REPEATS:
-            repeated = _unsteady(taken, sizes)
+            repeated = _unsteady(timed, sizes)
 
 
 def _tried(plans: Sequence[str], few: int, clock: "_Clock") -> dict[Pair, float]:
@@ -202,11 +202,11 @@ def _hopeless(plan: str, best: str, rows: int, here: Mapping[str, float], few: i
     )
 
 
-def _unsteady(taken: Mapping[Pair, Sequence[float]], sizes: Mapping[Pair, int]) -> list[Pair]:
+def _unsteady(timed: Mapping[Pair, Sequence[float]], sizes: Mapping[Pair, int]) -> list[Pair]:
     """Give what has to be measured again: the least time came once, or is more than what more rows took."""
-    least = {pair: min(times) for pair, times in taken.items() if times}
+    least = {pair: min(times) for pair, times in timed.items() if times}
     once = [
-        pair for pair, times in taken.items() if len(times) > 1 and sorted(times)[1] > _STEADY * least[pair]
+        pair for pair, times in timed.items() if len(times) > 1 and sorted(times)[1] > _STEADY * least[pair]
     ]
     alike = [{pair: least[pair] for pair in least if sizes[pair] == size} for size in {*sizes.values()}]
     return [*dict.fromkeys((*once, *(pair for seconds in alike for pair in _backwards(seconds))))]
