@@ -187,17 +187,17 @@ class _Memo(dict[int, Any]):
     def _function(self, key: int, held: FunctionType) -> FunctionType:
         fresh: list[CellType] = []
         cells = tuple(self._cell(cell, fresh) for cell in held.__closure__ or ())
-        made = FunctionType(held.__code__, held.__globals__, held.__name__, None, cells)
-        self[key] = made
+        function = FunctionType(held.__code__, held.__globals__, held.__name__, None, cells)
+        self[key] = function
         for name in ("__module__", "__qualname__", "__doc__", "__annotations__"):
-            setattr(made, name, getattr(held, name))
+            setattr(function, name, getattr(held, name))
         for old, new in zip(held.__closure__ or (), cells, strict=True):
             if any(new is one for one in fresh):
                 new.cell_contents = deepcopy(old.cell_contents, self)
-        made.__defaults__ = self._of(held.__defaults__)
-        made.__kwdefaults__ = self._of(held.__kwdefaults__)
-        vars(made).update({name: self._of(value) for name, value in vars(held).items()})
-        return made
+        function.__defaults__ = self._of(held.__defaults__)
+        function.__kwdefaults__ = self._of(held.__kwdefaults__)
+        vars(function).update({name: self._of(value) for name, value in vars(held).items()})
+        return function
 
     def _cell(self, cell: CellType, fresh: list[CellType]) -> CellType:
         """Give a cell of its own for what leads to the original: one for all functions that share it."""

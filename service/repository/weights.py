@@ -72,9 +72,9 @@ class _Versioned:
 
     def load_state_dict(self, weights: dict[str, Any], *, strict: bool) -> Any:
         """Load weights as if the module had saved them."""
-        told = OrderedDict(weights)
-        told._metadata = getattr(self._module.state_dict(), "_metadata", {})  # type: ignore[attr-defined]  # noqa: SLF001
-        return self._module.load_state_dict(told, strict=strict)
+        versioned = OrderedDict(weights)
+        versioned._metadata = getattr(self._module.state_dict(), "_metadata", {})  # type: ignore[attr-defined]  # noqa: SLF001
+        return self._module.load_state_dict(versioned, strict=strict)
 
 
 def looks_like(path: Path) -> str | None:

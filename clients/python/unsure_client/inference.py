@@ -85,10 +85,10 @@ def inferred(
         return (_answered(question, part, patience) for part in divided(rows, batching))
 
     def joined(answers: Sequence[list[Json]]) -> OfRows:
-        told = [answer for of_part in answers for answer in of_part]
+        flat = [answer for of_part in answers for answer in of_part]
         try:
-            _check_same(question, described, told[0])
-            result = read(told, rows.index)
+            _check_same(question, described, flat[0])
+            result = read(flat, rows.index)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as cause:
             raise UnexpectedAnswer(f"{question.path}: {cause!r}; check the server's version") from cause
         if len(result) != rows.count:

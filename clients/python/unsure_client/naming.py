@@ -9,7 +9,7 @@ from unsure_client.errors import InvalidInput
 _NAMED = 5  # names in a sentence
 
 
-def column_names(given: Any) -> tuple[Hashable, ...] | None:
+def column_names(rows: Any) -> tuple[Hashable, ...] | None:
     """Give the names of a table's columns: of pandas, polars, pyarrow or narwhals, or an array of structures.
 
     Returns:
@@ -17,9 +17,9 @@ def column_names(given: Any) -> tuple[Hashable, ...] | None:
     """
     # pyarrow calls its names column_names, and has the columns themselves under `columns`.
     for holder, attribute in (
-        (given, "column_names"),
-        (given, "columns"),
-        (getattr(given, "dtype", None), "names"),
+        (rows, "column_names"),
+        (rows, "columns"),
+        (getattr(rows, "dtype", None), "names"),
     ):
         names = getattr(holder, attribute, None)
         if names is not None:
@@ -51,11 +51,11 @@ def order(columns: Sequence[str], present: Sequence[Hashable]) -> list[int]:
             if name not in wanted
         ],
     }
-    told = [f"{fault} {_listed(names)}" for fault, names in faults.items() if names]
-    if told:
+    phrases = [f"{fault} {_listed(names)}" for fault, names in faults.items() if names]
+    if phrases:
         raise InvalidInput(
-            f"the table {'; it '.join(told)}. The model's columns are {_listed(list(map(repr, columns)))}; "
-            "each must be there once, in any order, and no other"
+            f"the table {'; it '.join(phrases)}. The model's columns are "
+            f"{_listed([*map(repr, columns)])}; each must be there once, in any order, and no other"
         )
     places = {name: place for place, name in enumerate(present)}
     return [places[name] for name in columns]
