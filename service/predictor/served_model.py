@@ -58,16 +58,16 @@ class ServedModel:
         self._outputs = outputs_of(manifest)
         circumstances = execution.circumstances(read)
         found = read_findings(read.folder, circumstances)
-        known = choice_of(found) if found else None
-        if known and execution.beside:
-            known = replace(known, steady=True)
+        known, budgets = choice_of(found) if found else None, execution.budgets
+        if known and execution.beside:  # it is taken as it stands, and no time is spent on doubting it
+            known, budgets = replace(known, steady=True), replace(budgets, measuring_seconds=0.0)
         self.engine = Engine(
             read.module,
             shapes=[tensor.shape for tensor in manifest.input],
             dtypes=[TORCH_DTYPES[tensor.dtype] for tensor in manifest.input],
             selection=manifest.sampling.sites,
             device=execution.device,
-            budgets=execution.budgets,
+            budgets=budgets,
             ranges=self.inputs.ranges,
             usual=Usual(manifest.sampling.seed, manifest.sampling.most_samples),
             pinned=execution.pinned,
@@ -77,9 +77,10 @@ class ServedModel:
             per_token=manifest.per_token,
         )
         plans = self.engine.plans
-        news = known is None or (plans and (plans.seconds, plans.steady) != (known.seconds, known.steady))
-        if plans and news and execution.keep_findings:
-            write_findings(read.folder, findings_of(plans, circumstances))
+        if plans and execution.keep_findings:
+            found_anew = known is None or (plans.seconds, plans.steady) != (known.seconds, known.steady)
+            if found_anew and not (known and execution.beside):
+                write_findings(read.folder, findings_of(plans, circumstances))
         self._check_output()
         if isinstance(self.inputs, TextReader):
             self._check_longest(self.inputs)
