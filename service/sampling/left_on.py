@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from inspect import getclosurevars
 from types import FunctionType, MethodType
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -119,8 +120,8 @@ def _modules(
     where: str, held: object, owner: object, depth: int = 3
 ) -> Iterator[tuple[str, object, nn.Module]]:
     """Find modules in what a module holds besides its parts, with where they are and what holds them."""
-    if isinstance(held, nn.Module):
-        yield where, owner, held
+    if issubclass(type(held), nn.Module):  # a weak proxy says it is an instance of what it stands for
+        yield where, owner, cast("nn.Module", held)
     elif depth and not isinstance(held, Tensor | type):
         for inside in _held_by(held):
             yield from _modules(where, inside, held, depth - 1)
