@@ -333,7 +333,7 @@ def table(found: Sequence[tuple[Entry, Outcome]]) -> Iterator[str]:
     yield f"{len(found)} networks: {listed}."
     if ratios:
         tenth = ratios[len(ratios) // 10]
-        yield f"Ratio to the naive loop: median {median(ratios):.1f}, a tenth below {tenth:.1f}, "
+        yield f"Ratio to the naive loop: median {median(ratios):.1f}, a tenth below {tenth:.1f},"
         yield f"least {ratios[0]:.2f}."
     yield ""
     yield "| library | network | verdict | × naive | plan | z of means, deviations | why |"

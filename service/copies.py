@@ -273,7 +273,8 @@ def _parts_of_function(held: FunctionType) -> Iterator[tuple[str, Any]]:
         yield f", its variable {name}", _content(cell)
     yield ", a default", held.__defaults__
     yield ", a default", held.__kwdefaults__
-    yield from ((f".{name}", part) for name, part in vars(held).items())
+    if not _is_torchs(held):  # whose compiler keeps on them what it has seen of any network
+        yield from ((f".{name}", part) for name, part in vars(held).items())
 
 
 def _outside(holder: Any) -> Iterator[tuple[str, Any]]:
@@ -287,6 +288,8 @@ def _outside(holder: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(holder, FunctionType) and not _is_torchs(holder):
         for name in _globals_read(holder.__code__):
             part = holder.__globals__.get(name)
+            if isinstance(part, FunctionType) and _is_torchs(part):
+                continue
             if _is_module(part) or isinstance(part, _FROM_GLOBALS):
                 yield f", its global {name}", part
 

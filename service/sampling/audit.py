@@ -37,6 +37,7 @@ _RANDOM_UNSEEN = (
 _AUDIT_SEED = 0
 _AUDIT_ROWS = 5
 _FEW = range(8)
+_NAMED = 5  # of parameters and buffers, in an error
 _OFTEN = 0.5  # as a rate
 
 
@@ -56,7 +57,7 @@ def audit(model: StochasticModel, example: Example, selection: Selection, tokens
     """
     before, stood = _state(model), generators()
     try:
-        model.predict(example(2))
+        model.predict(example(_AUDIT_ROWS))
         _check_modes(before)
         _check_prediction(model, example)
         flow, found = _discovered(model, example)
@@ -277,7 +278,9 @@ def _check_modes(state: ModelState) -> None:
 
 def _check_numbers(state: ModelState, run: Callable[[], object]) -> None:
     if changed := state.changed_for_good(run):
-        raise ModelRefused(f"{', '.join(changed)} changes while the model runs, so answers would drift")
+        names = ", ".join(changed[:_NAMED])
+        more = f" and {len(changed) - _NAMED} more" if len(changed) > _NAMED else ""
+        raise ModelRefused(f"{names}{more}: changed while the model ran, so that its answers would drift")
 
 
 def _both_ways(model: StochasticModel, example: Example, sites: Sequence[Site]) -> None:

@@ -341,10 +341,13 @@ class Engine:
 
     def _noted(self) -> ModelState:
         low = {"bfloat16 ": self._executor.low.dropping} if self._executor.low else {}
-        trees = {"": self._model.predicting, "sampling ": self._model.dropping, **low}
+        trees = {"": self._model.predicting, "sampling ": self._model.dropping}
+        # What a pass makes anew, the audit has held to be the same each time. A batched pass may have left
+        # tensors behind that are none any more: the first pass replaces them.
+        self._first_answers()
         before = ModelState(trees)
-        self._first_answers()  # what a pass makes anew, the audit has held to be the same each time
-        return ModelState(trees, renewed=before.replaced())
+        self._first_answers()
+        return ModelState(trees | low, renewed=before.replaced())
 
     @torch.inference_mode()
     def _moments(self, inputs: Inputs, layout: Layout) -> tuple[Tensor, Tensor]:

@@ -128,7 +128,11 @@ class ModelState:
             run()
             first = {held.name: _copied(held.holder.get(held.key)) for held in replaced}
             run()
-            alike = {held.name for held in replaced if _equal(first[held.name], held.holder.get(held.key))}
+            alike = {
+                held.name
+                for held in replaced
+                if (now := held.holder.get(held.key)) is not None and _equal(first[held.name], now)
+            }
             changed = [held for held in changed if held.name not in alike]
         return [held.name for held in changed]
 

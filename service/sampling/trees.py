@@ -59,7 +59,9 @@ def _refuse_opaque(model: nn.Module, reached: Reached) -> None:
             where = f"the module {path}" if path else "the model"
             raise ModelRefused(f"{where} is {how}, and dropout in it cannot be seen; give the module itself")
     for one in reached.objects.values():
-        if isinstance(one, FunctionType) and "_torchdynamo_orig_callable" in vars(one):
+        # torch.compiler.disable leaves the same mark on what stays as it is.
+        marks = vars(one) if isinstance(one, FunctionType) else {}
+        if "_torchdynamo_orig_callable" in marks and "_torchdynamo_disable" not in marks:
             raise ModelRefused(
                 f"{reached.path(one)} is the function {one.__qualname__} compiled by torch.compile, and "
                 "dropout in it cannot be seen; give the function itself: the server compiles what pays"

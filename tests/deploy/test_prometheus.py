@@ -88,6 +88,7 @@ def repository_in(folder: Path) -> Repository:
     np.savez(folder / "heldout.npz", inputs=inputs, targets=targets)
     arguments = ["calibrate", "small", "--repository", str(repository.path), "--factories", "networks"]
     arguments += ["--data", str(folder / "heldout.npz"), "--plan", "vmap", "--target-error", "0.15"]
+    arguments += ["--precision", "float32"]  # as the server that is started
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 0, done.output
     return repository
@@ -95,7 +96,9 @@ def repository_in(folder: Path) -> Repository:
 
 def audit(repository: Repository, url: str) -> None:
     """Have rows audited and labelled before the server starts, which counts them then, and twice a minute."""
-    settings = Settings(repository.path, "networks", plan="vmap", review_url=url, review_audit_share=1)
+    settings = Settings(
+        repository.path, "networks", plan="vmap", review_url=url, review_audit_share=1, precision="float32"
+    )
     with TestClient(build(settings)) as client:
         wait_until_ready(client)
         client.post(UNSURE, json={"inputs": np.random.default_rng(2).normal(size=(40, 6)).tolist()})

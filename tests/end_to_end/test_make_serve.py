@@ -195,7 +195,7 @@ def test_it_stops_when_told_and_answers_what_it_had_accepted(served: Served) -> 
     command = ["pgrep", "-g", str(served.process.pid), "-f", "unsure serve"]
     found = subprocess.run(command, capture_output=True, text=True, check=True)
     server = int(found.stdout.split()[-1])
-    rows = [[[[float(pixel % 17) for pixel in range(column, column + 8)] for column in range(8)]]] * 500
+    rows = [[[[float(pixel % 17) for pixel in range(column, column + 8)] for column in range(8)]]] * 150
     body = json.dumps({"inputs": rows, "samples": 1000}).encode()
     answers: list[Any] = []
 
@@ -206,10 +206,10 @@ def test_it_stops_when_told_and_answers_what_it_had_accepted(served: Served) -> 
 
     client = threading.Thread(target=ask)
     client.start()
-    while served.pending_rows() < 500:
+    while served.pending_rows() < 150:
         time.sleep(0.01)
     os.kill(server, signal.SIGTERM)
     assert served.process.wait(150) == 0
     client.join(150)
-    assert len(answers[0]["results"]) == 500
+    assert len(answers[0]["results"]) == 150
     assert "Application shutdown complete" in served.log.read_text()

@@ -46,6 +46,7 @@ def calibrated(repository: Repository) -> None:
     np.savez(data, inputs=inputs, targets=np.arange(60) % 3)
     asked = ["calibrate", "measured", "--data", str(data), "--target-error", "0.99"]
     where = ["--repository", str(repository.path), "--factories", "networks", "--plan", "vmap"]
+    where += ["--precision", "float32"]  # as the server that is started
     told = CliRunner().invoke(main, [*asked, *where])
     assert told.exit_code == 0, told.output
 

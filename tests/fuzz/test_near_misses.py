@@ -127,7 +127,7 @@ def test_rows_of_another_depth_are_refused(
 def test_a_field_that_is_none_is_refused(
     fuzzed: Fuzzed, client: httpx.Client, field: str, before: bool
 ) -> None:
-    """Whatever stands beside it: `inputs` twice too, of which a decoder would take the last."""
+    """A key twice is refused too: readers of JSON differ in which they take."""
     parts = [f'"inputs": [[{",".join(ROW)}]]', field]
     text = "{" + ", ".join(parts[::-1] if before else parts) + "}"
     refused(fuzzed, client, UNCERTAINTY, text.encode(), {400})

@@ -2,6 +2,7 @@
 
 import logging
 from contextlib import nullcontext
+from math import inf
 
 import pytest
 import raising_networks
@@ -43,7 +44,7 @@ def test_what_a_model_raises_is_its_own_error(
     assert str(caught.value).startswith(str(folder.path / "1"))
     assert "\n" not in str(caught.value)
     with caplog.at_level(logging.ERROR, "unsure"):
-        ((version, outcome),) = Loader(FACTORIES, QUICK, Telemetry()).load(folder)
+        ((version, outcome),) = Loader(FACTORIES, QUICK, Telemetry(), inf, lambda: False).load(folder)
     assert version == "1"
     assert isinstance(outcome, Failed)
     assert not outcome.by_server

@@ -56,8 +56,9 @@ def test_the_named_output_is_served(form: str) -> None:
     torch.manual_seed(0)
     model = Several(wrap)
     plain = Engine(model.net, [[6]], [FLOAT], budgets=QUICK)
-    named = Engine(Several(wrap), [[6]], [FLOAT], output=name, budgets=QUICK)
-    named._model.predicting.load_state_dict(model.state_dict())
+    several = Several(wrap)
+    several.load_state_dict(model.state_dict())
+    named = Engine(several, [[6]], [FLOAT], output=name, budgets=QUICK)
     x = (torch.randn(4, 6),)
     assert torch.equal(named.predict(x), plain.predict(x))
     assert [site.path for site in named.report.sites] == ["net.2", "net.5"]

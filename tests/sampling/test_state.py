@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -117,7 +118,24 @@ def test_a_model_that_changes_itself_answers_no_more(case: str, way: str) -> Non
     assert of.spoilt is not None
 
 
-@pytest.mark.parametrize("case", CHANGES)
+RENEWING = {"replaced", "cache of other numbers"}
+"""What is the same again each time that it is made anew: if each pass does so, nothing drifts."""
+
+
+@pytest.mark.parametrize("case", sorted(RENEWING))
+def test_what_every_pass_makes_anew_and_alike_is_no_change(case: str) -> None:
+    """As dropped weights are: the answers are those of the model itself, time and again."""
+    torch.manual_seed(0)
+    model = Changing(CHANGES[case][0], first=-LARGE)
+    expected = deepcopy(model).eval()(*ROWS)
+    of = engine(model)
+    samples = sampled(of, ROWS)
+    for _ in range(3):
+        assert torch.equal(of.predict(ROWS), expected)
+        assert torch.equal(sampled(of, ROWS), samples)
+
+
+@pytest.mark.parametrize("case", sorted(CHANGES.keys() - RENEWING))
 def test_a_model_that_always_changes_itself_is_refused_by_name(case: str) -> None:
     change, _ = CHANGES[case]
     with pytest.raises(ModelRefused, match=r"chang|another output|random|in training mode"):
