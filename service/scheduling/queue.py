@@ -23,7 +23,6 @@ from service.scheduling.speeds import Speeds
 
 _FIRST_ROWS = 8  # of a key that nothing is known of, and at most
 _FIRST_COST = 512
-_LEAST_SECONDS = 1e-9  # that a clock tells apart
 _SMOOTHING = 0.2  # how much one batch moves the estimate of the time a row takes
 _FILLED_SHARE = 0.8  # of a job's time that work may fill: the rest is for estimates that are too low
 _SLACK_SHARE = 0.1  # of a job's time that turns of others leave to it
@@ -387,7 +386,7 @@ class FairQueue:
         if whole:
             self.cost_seconds += _SMOOTHING * (seconds / batch.cost - self.cost_seconds)
             before = self._speeds.seconds(batch.kind, batch.cost)
-            self._speeds.learn(batch.kind, batch.cost, seconds, self._now + seconds)
+            self._speeds.learn(batch.kind, batch.cost, seconds, self._now + seconds, single=batch.rows == 1)
             if self._speeds.seconds(batch.kind, batch.cost) > 1.05 * before:
                 self._skipped = _SKIPPED_BATCHES  # before more of them begin than can end
         if self._jobs:
@@ -405,10 +404,10 @@ class FairQueue:
 
     def _room(self, kind: int) -> tuple[int, int]:
         """Give the most rows of a batch, and the most rows times samples."""
-        seconds = self._speeds.cost_seconds(kind)
-        if seconds is None:
+        cost = self._speeds.room_cost(kind)
+        if cost is None:
             return min(_FIRST_ROWS, self._batch_rows), _FIRST_COST
-        return self._batch_rows, int(self._batch_seconds / max(seconds, _LEAST_SECONDS))
+        return self._batch_rows, int(cost)
 
 
 def _count(costs: dict[int, int], job: Job) -> None:

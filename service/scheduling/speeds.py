@@ -1,7 +1,13 @@
-"""How long samples of rows take, by what batches of them took."""
+"""How long samples of rows take, by what batches of them took.
+
+Part of what a batch takes is the same however few rows it has: its masks, and the calls of each sample. Where
+that alone is longer than a batch should take, rows run one by one would cost that much each. So where a row alone
+is too long, batches are doubled while that makes a row clearly cheaper.
+"""
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from math import inf
 
 _REMEMBERED_KINDS = 1024
 _FIRST_RUNS = 2  # which may include compilation: nothing is refused by what they took
@@ -10,6 +16,9 @@ _FALL = 0.5  # of the way to a faster one
 _LARGEST_STEP = 4.0  # a batch counts as so many times slower at most: it may be a pause of the machine
 _LARGEST_MEMORY = 0.99  # of the largest batch, from each to the next
 _STALE_SECONDS = 60.0
+_PAYS = 0.75  # of the time of a row before, or less: then a batch of twice as many rows was worth it
+_LEAST_SECONDS = 1e-9  # that a clock tells apart
+_TRIED_AGAIN = 64  # batches after doubling did not pay: the machine may have been busy
 
 
 @dataclass
@@ -22,6 +31,11 @@ class _Speed:
         measured: when, in seconds of a monotonic clock.
         largest_cost: of a batch lately: what a smaller one takes is not in proportion.
         runs: how many batches were measured.
+        doubled_cost: that a batch may have though it takes longer than it should; 0 before any was so long.
+        doubled_rate: seconds per cost of the last batch that was doubled.
+        doubling: whether that still pays.
+        settled: whether it has been found out how many rows run together.
+        since: batches since doubling was last tried.
     """
 
     cost_seconds: float
@@ -29,6 +43,11 @@ class _Speed:
     measured: float
     largest_cost: float
     runs: int = 1
+    doubled_cost: float = 0.0
+    doubled_rate: float = inf
+    doubling: bool = True
+    settled: bool = False
+    since: int = 0
 
 
 class Speeds:
@@ -43,8 +62,16 @@ class Speeds:
         # By the hashes of kinds: one that is kept would keep the model that it names.
         self._speeds: OrderedDict[int, _Speed] = OrderedDict()
 
-    def learn(self, kind: int, cost: int, seconds: float, now: float) -> None:
-        """Learn from a batch: the hash of its kind, its rows times samples, and the seconds that it took."""
+    def learn(self, kind: int, cost: int, seconds: float, now: float, *, single: bool = False) -> None:
+        """Learn from a batch.
+
+        Args:
+            kind: its hash.
+            cost: rows times samples.
+            seconds: that it took.
+            now: when it ended.
+            single: whether it was one row, which cannot be cut.
+        """
         found = self._speeds.pop(kind, None)
         rate = seconds / cost
         if found is None:
@@ -63,9 +90,37 @@ class Speeds:
             found.largest_cost = max(cost, _LARGEST_MEMORY * found.largest_cost)
             found.measured = now
             found.runs += 1
+        self._double(found, cost, seconds, single=single)
         self._speeds[kind] = found
         if len(self._speeds) > _REMEMBERED_KINDS:
             self._speeds.popitem(last=False)
+
+    def _double(self, found: _Speed, cost: int, seconds: float, *, single: bool) -> None:
+        """Decide whether the next batch may have twice the rows of one that was too long."""
+        if seconds <= self._batch_seconds:
+            found.settled = found.settled or found.runs >= _FIRST_RUNS
+            return
+        found.since += 1
+        if (
+            not (single or found.doubled_cost) or cost < found.doubled_cost
+        ):  # it can be cut, or had no more rows
+            return
+        if seconds / cost <= _PAYS * found.doubled_rate:
+            found.doubled_rate = seconds / cost
+            found.settled = found.settled and found.doubled_cost > 0
+            found.doubled_cost = 2 * cost
+        elif found.doubling:
+            found.doubling, found.settled, found.since = False, True, 0
+            found.doubled_cost = max(1.0, found.doubled_cost / 2)
+        elif found.since >= _TRIED_AGAIN:
+            found.doubling, found.doubled_rate = True, inf
+
+    def room_cost(self, kind: int) -> float | None:
+        """The most rows times samples of a batch, or None where none has run."""
+        found = self._speeds.get(kind)
+        if found is None:
+            return None
+        return max(self._batch_seconds / max(found.cost_seconds, _LEAST_SECONDS), found.doubled_cost)
 
     def cost_seconds(self, kind: int) -> float | None:
         """Seconds that a sample of a row takes, or None where no batch has run."""
@@ -75,7 +130,7 @@ class Speeds:
     def seconds(self, kind: int, cost: int) -> float:
         """Seconds that rows times samples of a kind take: 0 where too little has run to refuse work by it."""
         found = self._speeds.get(kind)
-        if found is None or found.runs < _FIRST_RUNS:
+        if found is None or found.runs < _FIRST_RUNS or not found.settled:
             return 0.0
         return max(found.cost_seconds * cost, min(found.batch_seconds, self._batch_seconds))
 

@@ -4,7 +4,7 @@ By a clock of our own: a device that takes a fixed time for a sample of a row, c
 """
 
 import heapq
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -343,3 +343,36 @@ def test_other_seeds_are_as_fast_and_each_takes_a_batch() -> None:
     while len(simulation.queue):
         list(simulation.turn())
     assert simulation.outcome.late.total() == 0
+
+
+@pytest.mark.parametrize("overhead", [0.06, 0.2, 1.0])
+def test_rows_run_together_where_a_row_alone_is_too_long(overhead: float) -> None:
+    """Most of a batch is the same however few rows it has: one by one, all would cost forty times as much.
+
+    Twenty requests that could end in time come at once, before anything is known: all are answered.
+    """
+    simulation = Simulation(overhead=overhead, deadline=300.0)
+    for _ in range(20):
+        assert simulation.submit(Kind("many", rows=100, samples=100), at=0.0) is None
+    batches = 0
+    while len(simulation.queue):
+        deque(simulation.turn(), maxlen=0)
+        batches += 1
+    assert simulation.outcome.answered == {"many": 20}
+    row_seconds = 100 * SAMPLE_SECONDS
+    rows_at_best = 256
+    best = 2000 / rows_at_best * overhead + 2000 * row_seconds
+    assert simulation.now < 4 * best + 20 * overhead  # of which some are spent on finding out
+
+
+def test_rows_that_cost_in_proportion_are_not_run_together_for_nothing() -> None:
+    """Each row takes longer than a batch should: a batch of more only makes others wait."""
+    simulation = Simulation(deadline=300.0)
+    simulation.submit(Kind("slow", rows=60, samples=5000), at=0.0)
+    longest = 0.0
+    while len(simulation.queue):
+        before = simulation.now
+        deque(simulation.turn(), maxlen=0)
+        longest = max(longest, simulation.now - before)
+    assert simulation.outcome.answered == {"slow": 1}
+    assert longest <= 2.01 * 5000 * SAMPLE_SECONDS
