@@ -134,7 +134,7 @@ REFUSED: dict[str, tuple[nn.Module, Sequence[int], str]] = {
     "changing buffer": (
         with_counter(),
         (6,),
-        r"1.calls changes while the model runs|1.calls, sampling 1.calls",
+        r"1.calls: changed while the model ran|1.calls, sampling 1.calls: changed",
     ),
     "drawn elsewhere": (function(drawn_elsewhere), (6,), r"random in a way that torch does not draw"),
     "drawn by numpy, rarely": (
@@ -166,12 +166,12 @@ REFUSED: dict[str, tuple[nn.Module, Sequence[int], str]] = {
     "written parameter": (
         with_teacher(),
         (6,),
-        r"1.teacher, sampling 1.teacher changes while the model runs",
+        r"1.teacher, sampling 1.teacher: changed while the model ran",
     ),
     "replaced parameter": (
         with_replaced_teacher(),
         (6,),
-        r"1.teacher, sampling 1.teacher changes while the model runs|sampling 1.teacher changes",
+        r"1.teacher, sampling 1.teacher: changed while the model ran|sampling 1.teacher: changed",
     ),
     "scripted": (
         nn.Sequential(nn.Linear(6, 4), torch.jit.script(nn.Dropout(0.5))),
