@@ -5,6 +5,7 @@ other.
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -65,7 +66,7 @@ class Labels:
         """Find a class by its name; None where there is none.
 
         A name as it is written comes first; then one that says the same: "True" is true, 1.0 and "01" are 1,
-        and blanks around a text are nothing.
+        blanks around a text are nothing, and an accented letter may be written as one character or as two.
 
         Raises:
             ValueError: it says the same as several names, and is none of them.
@@ -116,7 +117,7 @@ class Labels:
         if len(by_name) == len(values) and (any(texts) or len(by_index) < len(values)):
             return by_name
         if len(by_index) == len(values):
-            self._refuse_differing(values, named, indices, place)
+            self._refuse_differing(values, named if reading is None else by_index, indices, place)
             return by_index
         one_way = named
         if reading is None and by_name:
@@ -153,7 +154,10 @@ class Labels:
         indices: Sequence[int | None],
         place: Callable[[int], str],
     ) -> None:
+        truths = [self._alike.get(text, [None])[0] for text in ("false", "true")]
         for number, (name, index) in enumerate(zip(named, indices, strict=True)):
+            if name is None and index is not None and index < len(truths) and None not in truths:
+                name = truths[index]  # as which much writes 0 and 1
             if name is not None and index is not None and name != index:
                 raise ValueError(
                     f"{place(number)} is {label_text(values[number])[:_SHOWN]!r}: as a name that is the "
@@ -175,8 +179,8 @@ def _index(value: Any) -> int | None:
 
 
 def _plain(text: str) -> str:
-    """Write alike what says the same."""
-    text = text.strip()
+    """Write alike what says the same; an accented letter may be one character or two."""
+    text = unicodedata.normalize("NFC", text.strip())
     if text.lower() in ("true", "false"):
         return text.lower()
     if _NUMBER.fullmatch(text):

@@ -1,7 +1,8 @@
-"""Settings of torch that all models of a process share, kept as they are whatever one model does."""
+"""Settings that all models of a process share, most of them torch's, kept whatever one model does."""
 
+import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -9,6 +10,20 @@ import torch
 from service.errors import ModelRefused
 
 _DTYPE = "default dtype"
+
+
+def _working_directory() -> str | None:
+    try:
+        return os.getcwd()  # noqa: PTH109  # with each pass: no object is made of it
+    except FileNotFoundError:  # it was removed
+        return None
+
+
+def _go_to(directory: str | None) -> None:
+    with suppress(OSError):
+        os.chdir(directory or os.curdir)
+
+
 _SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     _DTYPE: (torch.get_default_dtype, torch.set_default_dtype),
     "number of threads": (torch.get_num_threads, torch.set_num_threads),
@@ -20,6 +35,7 @@ _SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
         torch.get_float32_matmul_precision,
         torch.set_float32_matmul_precision,
     ),
+    "working directory": (_working_directory, _go_to),  # where the repository and the queue may be looked for
 }
 _READERS = tuple(read for read, _ in _SETTINGS.values())
 

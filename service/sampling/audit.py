@@ -63,6 +63,7 @@ def audit(model: StochasticModel, example: Example, selection: Selection, tokens
         flow, found = _discovered(model, example)
         _check_modes(before)
         refuse_random(model, found.random)
+        _refuse_mode_of_the_original(model, example, found)
         sites = select(found.sites, selection)
         _check_selection(found.sites, sites, selection)
         _check_training_mode(model, example, found)
@@ -98,6 +99,30 @@ def refuse_random(model: StochasticModel, operations: Sequence[RandomOperation])
             "generator"
         )
     _refuse_random(operations, f"no dropout function that can be sampled owns it{more}")
+
+
+def _refuse_mode_of_the_original(model: StochasticModel, example: Example, found: Discovery) -> None:
+    """Refuse what looks at the mode of the network that predicts, and would not drop where samples are.
+
+    Functions that hold the network are made anew for the copy that drops, and refused where that cannot be;
+    by a way that nobody has looked at, it is seen here.
+    """
+    modules = [module for module in model.predicting.modules() if not module.training]
+    try:
+        for module in modules:
+            module.training = True
+        other = discover(model, example)
+    finally:
+        for module in modules:
+            module.training = False
+    calls, usual = ({(site.name, site.rate) for site in one.sites} for one in (other, found))
+    differs = sorted({name for name, _ in calls ^ usual} | {random.path for random in other.random})
+    if differs:
+        raise ModelRefused(
+            f"dropout at {', '.join(differs)} looks at the mode of another module than the one that runs: of "
+            "the network that samples' copy was made of; let it look at self.training, where self is a "
+            "module of the model"
+        )
 
 
 def _refuse_own_generators(stood: object, run: Callable[[], object]) -> None:

@@ -1,8 +1,8 @@
 """How long samples of rows take, by what batches of them took.
 
 Part of what a batch takes is the same however few rows it has: its masks, and the calls of each sample. Where
-that alone is longer than a batch should take, rows run one by one would cost that much each. So where a row alone
-is too long, batches are doubled while that makes a row clearly cheaper.
+that alone is longer than a batch should take, rows run one by one would cost that much each. So where a row
+alone is too long, batches are doubled while that makes a row clearly cheaper.
 """
 
 from collections import OrderedDict

@@ -67,6 +67,8 @@ def test_a_value_has_one_text_as_a_label(value: Any, text: str) -> None:
         ("cat dog", ["dog", 0], [1, 0]),
         ("false true", [True, "TRUE", "False", "true "], [1, 1, 0, 1]),
         ("False True", [True, "true", "False"], [1, 1, 0]),
+        ("false true", [1, "0"], [1, 0]),
+        ("caf\u00e9 cafe", ["cafe\u0301", "cafe"], [0, 1]),
         ("1 01", ["1", "01"], [0, 1]),
         ("-1 1", [-1, 1.0], [0, 1]),
         ("10 20 30", [10, 20], [0, 1]),
@@ -89,6 +91,7 @@ def test_a_reading_that_fits_all_is_taken(names: str, values: Any, found: list[i
         ("0 2 1", [0, 1, 2], "row 1 is '1'", "1", "2"),
         ("1 2 3", [0.0, 2.0], "row 1 is '2'", "2", "3"),
         ("3 a b c", [3], "row 0 is '3'", "3", "c"),
+        ("True False", [0, 1], "row 0 is '0'", "False", "True"),
     ],
 )
 def test_what_is_a_name_and_another_index_is_refused_until_somebody_says(

@@ -3,6 +3,7 @@
 import logging
 from contextlib import nullcontext
 from math import inf
+from pathlib import Path
 
 import pytest
 import raising_networks
@@ -94,15 +95,17 @@ def test_an_old_weight_norm_is_added(repository: Repository) -> None:
 
 
 @pytest.mark.parametrize(
-    ("factory", "refused"), [("in_float64", True), ("on_meta", True), ("threaded", False)]
+    ("factory", "refused"),
+    [("in_float64", True), ("on_meta", True), ("threaded", False), ("elsewhere", False)],
 )
 def test_what_a_factory_sets_for_all_models_is_set_back(
     repository: Repository, factory: str, refused: bool
 ) -> None:
     """It is refused where its network may rest on it."""
-    before = torch.get_default_dtype(), torch.get_default_device(), torch.get_num_threads()
+    before = torch.get_default_dtype(), torch.get_default_device(), torch.get_num_threads(), Path.cwd()
     folder = entry(repository, factory)
     words = "1: the model's code sets what all models of a process share: torch"
     with pytest.raises(LoadError, match=words) if refused else nullcontext():
         folder.read(folder.manifest(), 1, FACTORIES)
-    assert (torch.get_default_dtype(), torch.get_default_device(), torch.get_num_threads()) == before
+    after = torch.get_default_dtype(), torch.get_default_device(), torch.get_num_threads(), Path.cwd()
+    assert after == before

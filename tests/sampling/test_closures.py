@@ -146,6 +146,38 @@ def _by_a_weak_value(network: Holding) -> None:
     network.drop = lambda values: F.dropout(values, 0.5, held["of"].training)
 
 
+def _by_a_local_class(network: Holding) -> None:
+    class Shared:
+        def __call__(self, values: Tensor) -> Tensor:
+            return F.dropout(values, 0.5, network.training)
+
+    network.drop = Shared()
+
+
+class Registry:
+    network: nn.Module
+
+
+def _by_a_global_class(network: Holding) -> None:
+    Registry.network = network
+    network.drop = lambda values: F.dropout(values, 0.5, Registry.network.training)
+
+
+def _by_a_generator(network: Holding) -> None:
+    modes = (network.training for _ in iter(int, 1))
+    network.drop = lambda values: F.dropout(values, 0.5, next(modes))
+
+
+@pytest.mark.parametrize("hold", [_by_a_local_class, _by_a_global_class, _by_a_generator])
+def test_dropout_by_the_mode_of_the_original_is_refused(hold: Callable[[Holding], None]) -> None:
+    """Where nobody has looked for it; beside other dropout, which alone would be sampled else."""
+    network = Holding()
+    network.tied = nn.Sequential(nn.Dropout(0.1), nn.Linear(16, 6))
+    hold(network)
+    with pytest.raises(ModelRefused, match=r"dropout at .* looks at the mode of another module"):
+        Engine(network, [[6]], [torch.float32], budgets=QUICK)
+
+
 @pytest.mark.parametrize(
     ("hold", "named"),
     [
