@@ -311,6 +311,15 @@ def test_the_queue_is_exported_whole(client: TestClient, monkeypatch: pytest.Mon
     assert len(client.get("/v1/reviews/export", params={"status": "resolved"}).text.splitlines()) == 1
 
 
+def test_a_row_that_was_sent_on_several_lines_is_exported_on_one(client: TestClient) -> None:
+    row = "[1.50,\r\n  2,\t3e0,\n4, 5, 6]"
+    answer = client.post(UNCERTAINTY, content=f'{{"inputs": [{row}]}}')
+    assert answer.status_code == 200, answer.text
+    (line,) = client.get("/v1/reviews/export").text.splitlines()
+    assert json.loads(line)["input"] == [1.5, 2, 3, 4, 5, 6]
+    assert line.endswith('"input":[1.50,    2,\t3e0, 4, 5, 6]}'), line
+
+
 def test_answers_are_as_documented(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
     identifier = str(ids(ask(client))[0])
