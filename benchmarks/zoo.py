@@ -53,6 +53,9 @@ LIMIT_SECONDS = 60
 """Of processor time, and ten times as much by the clock."""
 _OUTPUTS = 64  # of a row are compared, spread over all
 _LONG_SECONDS = 4.0  # after which no further turn is begun
+_MEASURING_SECONDS = 1.0
+_SLOW = 1.5
+_REASON = 200  # letters of a reason that the table has
 
 RIGHT, WRONG, NOTHING, REFUSED = "right", "wrong", "nothing to sample", "refused"
 NOT_SERVED, NOT_BUILT, CRASHED, TOO_LONG = "right, task not served yet", "not built", "crashed", "out of time"
@@ -109,7 +112,7 @@ def examine(entry: Entry) -> Outcome:
     if (gap := (engine.predict(inputs) - whole).abs().max().item()) > 1e-4 * (1 + whole.abs().max().item()):
         return Outcome(WRONG, f"the prediction differs by {gap:.1e}")
     if not engine.report.can_sample:
-        return Outcome(NOTHING, "; ".join(map(str, engine.report.findings)))
+        return Outcome(NOTHING, "; ".join(finding.message for finding in engine.report.findings))
     expected, given, ratio = _both(entry, train_mode(plain), engine, inputs, TURNS)
     apart = z_scores(expected, given)
     if max(apart) > BOUND:  # by chance, or by few samples with heavy tails? more of them tell
@@ -194,7 +197,7 @@ def _loaded(entry: Entry, trained: nn.Module) -> Engine:
         [taken.shape for taken in entry.inputs],
         [taken.dtype for taken in entry.inputs],
         ranges=[taken.range for taken in entry.inputs],
-        budgets=Budgets(measuring_seconds=0.5),
+        budgets=Budgets(measuring_seconds=_MEASURING_SECONDS),
         usual=Usual(SEED, SAMPLES),
         pinned=Pinned(float32=True),
         names=[taken.name for taken in entry.inputs if taken.name],
@@ -333,15 +336,17 @@ def table(found: Sequence[tuple[Entry, Outcome]]) -> Iterator[str]:
     yield f"{len(found)} networks: {listed}."
     if ratios:
         tenth = ratios[len(ratios) // 10]
+        slow = sum(ratio < _SLOW for ratio in ratios)
         yield f"Ratio to the naive loop: median {median(ratios):.1f}, a tenth below {tenth:.1f},"
-        yield f"least {ratios[0]:.2f}."
+        yield f"{slow} below {_SLOW}, least {ratios[0]:.2f}."
     yield ""
     yield "| library | network | verdict | × naive | plan | z of means, deviations | why |"
     yield "|---|---|---|---|---|---|---|"
     for entry, outcome in found:
         ratio = f"{outcome.ratio:.2f}" if outcome.ratio else ""
         z = "{:.1f}, {:.1f}".format(*outcome.z) if outcome.ratio else ""
-        why = "; ".join(filter(None, (outcome.reason, entry.adapter and f"adapter: {entry.adapter}")))
+        reason = outcome.reason if len(outcome.reason) <= _REASON else outcome.reason[: _REASON - 1] + "…"
+        why = "; ".join(filter(None, (reason, entry.adapter and f"adapter: {entry.adapter}")))
         cells = (entry.library, entry.name, outcome.verdict, ratio, outcome.plan, z, why.replace("|", "\\|"))
         yield f"| {' | '.join(cells)} |"
 

@@ -51,8 +51,6 @@ _TIMM: dict[str, dict[str, Any]] = {
         "test_byobnet",
         "test_nfnet",
         "test_mambaout",
-        "botnet26t_256",
-        "halonet26t",
     ]
 } | {
     name: {"img_size": 64}
@@ -69,6 +67,8 @@ _TIMM: dict[str, dict[str, Any]] = {
     ]
 }
 _TIMM |= {
+    "botnet26t_256": {"_size": 256},
+    "halonet26t": {"_size": 256},
     "resnet18, drop block": {"drop_block_rate": 0.1},
     "swin_tiny_patch4_window7_224": {"img_size": 64, "window_size": 4},
     "mobilevit_xxs": {},

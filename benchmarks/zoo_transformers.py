@@ -195,6 +195,7 @@ _IMAGES: dict[str, dict[str, Any]] = {
     "MobileViT": {
         "hidden_sizes": [16, 16, 16],
         "neck_hidden_sizes": [8, 8, 16, 16, 16, 16, 16],
+        "initializer_range": 0.2,  # as it is by default, nothing of a row arrives at the end
         **_RATES,
         "classifier_dropout_prob": 0.1,
     },

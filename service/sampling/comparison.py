@@ -1,10 +1,18 @@
 """Outputs of a model, as one tensor, and whether two of them are the same but for rounding."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from service.errors import ModelRefused
 from service.sampling.signature import several_words
+
+_HALF_THE_DIGITS = 2.0**-12
+"""The most that rounding may be of the largest value: what rounds by more is of no use in float32."""
+
+_VANISHED = 2.0**-20
+"""What is left of rounding in float64, at most, whose last place is 2**-29 of float32's."""
 
 
 def one_output(output: object, rows: int) -> Tensor:
@@ -52,3 +60,21 @@ def agree(expected: Tensor, given: Tensor, spread: Tensor) -> bool:
     largest = expected.abs().flatten(0, -2).amax(0)
     rounding = 8 * torch.finfo(expected.dtype).eps * largest.clamp_min(largest.median())
     return bool(((expected - given).abs() <= 0.01 * spread + rounding).all())
+
+
+def is_rounding(expected: Tensor, given: Tensor, again: Callable[[], tuple[Tensor, Tensor]]) -> bool:
+    """Tell whether what two outputs in float32 differ by is rounding: then it vanishes in float64.
+
+    Deep networks round by more than a constant foresees. But what a row takes from another is the same in
+    every precision.
+
+    Args:
+        expected: [rows, width].
+        given: of the same shape.
+        again: gives both anew, in float64.
+    """
+    gap, largest = (expected - given).abs().max(), expected.abs().max()
+    if expected.dtype != torch.float32 or not gap <= _HALF_THE_DIGITS * largest:
+        return False
+    exact, other = again()
+    return exact.dtype == torch.float64 and bool((exact - other).abs().max() <= _VANISHED * gap)

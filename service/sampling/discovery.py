@@ -2,7 +2,8 @@
 
 Two passes with different numbers of rows tell which dimension of each site's input holds the rows: the one
 that grew. Where it grew by more than one for a row, rows are folded into it with something else, and a pass
-in which one row is another tells how. All rows share a mask, so it holds the parts of one row there.
+in which one row is another tells how; or, where that changes too little there, passes in which entries are
+others, by the rows whose outputs change. All rows share a mask, so it holds the parts of one row there.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from service.errors import ModelRefused
 from service.sampling.flow import Flow
@@ -23,6 +25,7 @@ from service.sampling.stochastic import Inputs, StochasticModel
 from service.sampling.thresholds import ThresholdWatch
 
 _ROUNDING = 1e-6
+_ENDS = (0.0, 1 - 2**-20)  # of draws from 0 to 1: whatever the rate, one of them changes what is made of 0.5
 
 Example = Callable[[int], Inputs]  # a number of rows → inputs with so many rows
 
@@ -211,7 +214,7 @@ def _same_for_all_rows(rows: RowDimension | None, two: Tensor, three: Tensor) ->
 
 
 def _rows_first(rows: RowDimension, values: Tensor) -> Tensor:
-    return rows.unfolded(values).movedim(rows.index if rows.together else rows.index + 1, 0)
+    return rows.unfolded(values).movedim(rows.index + 1, 0)
 
 
 class _RowFinder:
@@ -243,30 +246,32 @@ class _RowFinder:
             raise ModelRefused(
                 f"dropout at {name}: dimension {index} does not grow by rows: {two.shape}, {three.shape}"
             )
-        return RowDimension(index, parts, together=parts == 1 or self._lie_together(name, index, parts))
+        return RowDimension(index, parts, self._places(name, index, parts))
 
-    def _lie_together(self, name: str, index: int, parts: int) -> bool:
-        """Change the second of three rows, and see which entries of the folded dimension change."""
-        changed = self._changed_entries(name, index)
-        beside = set(range(parts, 2 * parts))
-        apart = set(range(1, 3 * parts, 3))
-        if changed and changed <= beside and not changed <= apart:
-            return True
-        if changed and changed <= apart and not changed <= beside:
-            return False
-        raise ModelRefused(
-            f"dropout at {name}: rows are folded into dimension {index} of its input, and it does not show "
-            "which entries are whose; keep rows in a dimension of their own"
-        )
+    def _places(self, name: str, index: int, parts: int) -> int:
+        """Tell in how many places of the folded dimension a row's entries lie."""
+        ways = [RowDimension(index, parts, outer) for outer in range(1, parts + 1) if parts % outer == 0]
+        if len(ways) > 1:
+            changed = self._changed_entries(name, index)
+            ways = [way for way in ways if changed <= way.entries(1, 3)]
+        if len(ways) > 1:
+            # What comes in says too little, as where a mask is drawn or a sequence attends to one token.
+            ways = [way for way in ways if self._rows_touched(name, way) == {1}]
+        if len(ways) != 1:
+            raise ModelRefused(
+                f"dropout at {name}: rows are folded into dimension {index} of its input, and it does not "
+                "show which entries are whose; keep rows in a dimension of their own"
+            )
+        return ways[0].outer
 
     def _changed_entries(self, name: str, index: int) -> set[int]:
+        """Change the second of three rows, and see which entries of the folded dimension change."""
         rows = self._example(3)
         others = tuple(tensor.clone() for tensor in rows)
         for tensor, other in zip(others, _other_rows(self._example), strict=True):
             tensor[1] = other
         first, second = (self._met(name, inputs) for inputs in (rows, others))
-        differs = (first != second).movedim(index, 0).flatten(1).any(1)
-        return set(differs.nonzero().flatten().tolist())
+        return _differing(first.movedim(index, 0), second.movedim(index, 0))
 
     def _met(self, name: str, inputs: Inputs) -> Tensor:
         met: list[Tensor] = []
@@ -280,6 +285,36 @@ class _RowFinder:
 
         self._model.intercepted(inputs, record)
         return met[0]
+
+    def _rows_touched(self, name: str, way: RowDimension) -> set[int]:
+        """Change what would be the second row's entries of three, and see which rows' outputs change."""
+        entries = torch.tensor(sorted(way.entries(1, 3)))
+
+        def passed(end: float | None) -> list[Tensor]:
+            def answer(call: DropoutCall) -> Tensor:
+                kept = call.keep_all()
+                if call.name != name or end is None:
+                    return kept
+                others = torch.full_like(kept, end)
+                if not call.kind.draws:  # no constant, which a norm would not see
+                    others += torch.arange(kept.numel(), device=kept.device).view(kept.shape).sin()
+                at = entries.to(kept.device)
+                return kept.index_copy(way.index, at, others.index_select(way.index, at))
+
+            made = tree_leaves(self._model.intercepted(self._example(3), answer))
+            return [leaf for leaf in made if isinstance(leaf, Tensor) and leaf.dim() and len(leaf) == 3]
+
+        usual = passed(None)
+        others = [passed(end) for end in _ENDS]
+        return {
+            row for other in others for pair in zip(usual, other, strict=True) for row in _differing(*pair)
+        }
+
+
+def _differing(first: Tensor, second: Tensor) -> set[int]:
+    """Give the entries of the first dimension in which two tensors differ."""
+    differs = (first != second) & ~(first.isnan() & second.isnan())
+    return set(differs.reshape(len(first), -1).any(1).nonzero().flatten().tolist())
 
 
 def _other_rows(example: Example) -> Inputs:

@@ -1,11 +1,14 @@
 """Ways to run many samples. All give the same numbers, to rounding; they differ in price."""
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from service.sampling.interception import DropoutCall
+from service.sampling.kinds import BERNOULLI, UNIFORM
 from service.sampling.layout import Layout, Work
 from service.sampling.sites import Site
 from service.sampling.stochastic import Inputs, StochasticModel, check_shape, masked
@@ -100,10 +103,43 @@ class Vmap(_OfModel):
         def drop(call: DropoutCall, site: Site) -> Tensor:
             # A batched mask cannot be written into an unbatched input. Where a model lives off that write,
             # this plan differs from the loop, and is not verified.
-            return masked(call, site, masks[site.name], in_place=False)
+            batched = torch._C._functorch.is_batchedtensor(call.arguments.values)  # noqa: SLF001
+            return masked(call, site, masks[site.name], in_place=call.kind.draws and batched)
 
-        output: Tensor = self._model.sample(inputs, layout.sites, drop)
+        with _DrawnInto(self._model, layout, masks):
+            output: Tensor = self._model.sample(inputs, layout.sites, drop)
         return output
+
+
+class _DrawnInto(TorchFunctionMode):
+    """Makes what a model is about to write a mask into, as `torch.empty(n).bernoulli_(p)`, for each sample.
+
+    Args:
+        model: that runs.
+        layout: says which of its modules draw.
+        masks: of one sample, within vmap, by the site's name.
+    """
+
+    def __init__(self, model: StochasticModel, layout: Layout, masks: Any) -> None:
+        super().__init__()
+        self._paths = model.paths
+        self._drawing = {
+            site.path: masks[site.name]
+            for site in layout.sampled
+            if site.kind in (BERNOULLI.name, UNIFORM.name) and site.name in masks
+        }
+
+    def __torch_function__(
+        self, func: Callable[..., Any], _types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if func not in _EMPTY or self._paths.current not in self._drawing:
+            return made
+        one = self._drawing[self._paths.current].flatten()[:1].to(made.device, made.dtype)
+        return one.expand(made.shape).clone()
+
+
+_EMPTY = frozenset({torch.empty, torch.empty_like, Tensor.new_empty})
 
 
 class Fold(_OfModel):
@@ -140,11 +176,8 @@ def _folded(call: DropoutCall, site: Site, factors: Tensor) -> Tensor:
     given, rows = call.arguments, site.rows
     check_shape(call, site)
     assert rows is not None  # noqa: S101  # such a site is not taken
-    samples, parts = len(factors), rows.parts
-    if rows.together:
-        values = given.values.unflatten(rows.index, (samples, -1, parts))
-        placed = factors.movedim(0, rows.index).unsqueeze(rows.index + 1)
-    else:
-        values = given.values.unflatten(rows.index, (parts, samples, -1))
-        placed = factors.movedim(0, rows.index + 1).unsqueeze(rows.index + 2)
-    return call.kind.apply(values, placed, given.rate).flatten(rows.index, rows.index + 2)
+    index = rows.index
+    values = given.values.unflatten(index, (rows.outer, len(factors), -1, rows.inner))
+    placed = rows.apart(factors, index + 1).movedim(0, index + 1).unsqueeze(index + 2)
+    dropped = call.kind.apply(values, placed, given.rate).flatten(index, index + 3)
+    return given.values.copy_(dropped) if call.kind.draws and given.in_place else dropped

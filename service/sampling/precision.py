@@ -1,10 +1,12 @@
-"""Thinned networks in bfloat16, where the hardware multiplies that faster, and whether that can be afforded.
+"""A model in another precision: thinned networks in bfloat16, and whether that can be afforded; and float64.
 
-Predictions stay in the model's own precision, and moments are accumulated in float64.
+Networks run in bfloat16 where the hardware multiplies that faster. Predictions stay in the model's own
+precision, and moments are accumulated in float64. What differs by rounding alone agrees in float64.
 """
 
 from collections.abc import Callable
 from copy import copy
+from functools import partial
 from typing import Any
 
 import torch
@@ -45,7 +47,7 @@ def in_bfloat16(model: StochasticModel) -> StochasticModel:
     other = copy(model)
     # The hooks that follow modules are copied with them, so both trees share one record of paths.
     tree, apart = model.dropping, (model.paths,)
-    other.dropping = copied(Reached(tree, apart), tree, _weight_in_bfloat16, apart)
+    other.dropping = copied(Reached(tree, apart), tree, partial(_weight_in, torch.bfloat16), apart)
     other.suffix = LOW
     run = other.intercepted
 
@@ -54,6 +56,22 @@ def in_bfloat16(model: StochasticModel) -> StochasticModel:
         return tree_map(lambda leaf: _converted(leaf, torch.float32), run(lowered, answer))
 
     other.intercepted = intercepted  # type: ignore[method-assign]
+    return other
+
+
+def in_float64(model: StochasticModel) -> StochasticModel:
+    """Copy both trees of a model into float64; inputs are converted, and outputs are left so.
+
+    Raises:
+        ModelRefused: it cannot be copied.
+    """
+    other, weight, apart = copy(model), partial(_weight_in, torch.float64), (model.paths,)
+    other.predicting = copied(Reached(model.predicting), model.predicting, weight)
+    other.dropping = copied(Reached(model.dropping, apart), model.dropping, weight, apart)
+    predict, run = other.predict, other.intercepted
+    raised = partial(_converted, dtype=torch.float64)
+    other.predict = lambda inputs: predict(tuple(map(raised, inputs)))  # type: ignore[method-assign]
+    other.intercepted = lambda inputs, answer: run(tuple(map(raised, inputs)), answer)  # type: ignore[method-assign]
     return other
 
 
@@ -85,9 +103,9 @@ def affordable(mean: float, most: float) -> bool:
     return mean <= MEAN_SHARE and most <= LARGEST_SHARE
 
 
-def _weight_in_bfloat16(tensor: Tensor) -> Tensor:
-    lowered = tensor.detach().to(torch.bfloat16) if tensor.is_floating_point() else tensor.detach().clone()
-    return nn.Parameter(lowered, requires_grad=False) if isinstance(tensor, nn.Parameter) else lowered
+def _weight_in(dtype: torch.dtype, tensor: Tensor) -> Tensor:
+    held = tensor.detach().to(dtype) if tensor.is_floating_point() else tensor.detach().clone()
+    return nn.Parameter(held, requires_grad=False) if isinstance(tensor, nn.Parameter) else held
 
 
 def _converted(leaf: Any, dtype: torch.dtype) -> Any:

@@ -21,25 +21,39 @@ class RowDimension:
         index: of the dimension.
         parts: how many of its entries belong to each row; more than 1 where a model folds rows and something
             else into one dimension, as attention does with its heads.
-        together: whether a row's entries lie side by side, or apart by the number of rows.
+        outer: in how many places a row's entries lie: 1 where all are side by side, `parts` where each is
+            apart from the next by the number of rows, and between where both is so. It divides `parts`.
     """
 
     index: int
     parts: int = 1
-    together: bool = True
+    outer: int = 1
+
+    @property
+    def inner(self) -> int:
+        """How many of a row's entries lie side by side."""
+        return self.parts // self.outer
+
+    def entries(self, row: int, rows: int) -> set[int]:
+        """Give the entries of a row, of so many."""
+        starts = (row * self.inner + place * rows * self.inner for place in range(self.outer))
+        return {start + entry for start in starts for entry in range(self.inner)}
 
     def unfolded(self, values: Tensor) -> Tensor:
-        """Give rows and parts a dimension each."""
-        sizes = (-1, self.parts) if self.together else (self.parts, -1)
-        return values.unflatten(self.index, sizes)
+        """Give a dimension each to the places, the rows, and what lies side by side."""
+        return values.unflatten(self.index, (self.outer, -1, self.inner))
 
     def for_rows(self, mask: Tensor) -> Tensor:
-        """Give a mask a dimension of 1 where unfolded values have their rows."""
-        return mask.unsqueeze(self.index if self.together else self.index + 1)
+        """Give a mask the dimensions of unfolded values, with 1 where those have their rows."""
+        return self.apart(mask, self.index).unsqueeze(self.index + 1)
+
+    def apart(self, mask: Tensor, index: int) -> Tensor:
+        """Give a mask, whose dimension `index` holds the parts of a row or 1, two in its place."""
+        return mask.unflatten(index, (1, 1) if mask.shape[index] == 1 else (self.outer, self.inner))
 
     def folded(self, values: Tensor) -> Tensor:
         """Undo `unfolded`."""
-        return values.flatten(self.index, self.index + 1)
+        return values.flatten(self.index, self.index + 2)
 
 
 @dataclass(frozen=True)

@@ -175,7 +175,8 @@ class ThresholdWatch(TorchFunctionMode):
 
     def follow_mask(self, site: str, drawn: Tensor, chance: float) -> None:
         """Watch what becomes of a mask, of zeros and ones, by the probability of a one."""
-        chances = torch.full(drawn.shape, chance, device=drawn.device)
+        kind = torch.promote_types(drawn.dtype, torch.float32)  # a mask of float64 is not rounded to less
+        chances = torch.full(drawn.shape, chance, dtype=kind, device=drawn.device)
         self._keep(_Mask(site, drawn, chances, torch.zeros_like(drawn), torch.ones_like(drawn)))
 
     def decided(self, mask: _Mask) -> bool:

@@ -339,3 +339,23 @@ def test_a_broken_pass_leaves_no_trace() -> None:
     with pytest.raises(ModelError):
         list(engine.samples((x + 1e6,), 0, range(3)))
     assert all(torch.equal(*pair) for pair in zip(before, engine.samples((x,), 0, range(3)), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("added", "is_rounding"),
+    [
+        (lambda x: (x + 50 * len(x)) - 50 * len(x), True),
+        (lambda x: x + 3e-5 * len(x), False),
+        (lambda x: (x + 5e4 * len(x)) - 5e4 * len(x), False),  # of which hardly a digit is left
+    ],
+)
+def test_what_vanishes_in_float64_is_rounding_and_what_rows_take_of_each_other_is_not(
+    added: Callable[[Tensor], Tensor], is_rounding: bool
+) -> None:
+    """Rows that hardly differ, so that nothing but rounding may, and more of it than a few last places."""
+    layers = nn.Sequential(nn.Linear(6, 3), nn.Dropout(0.1), Named(lambda _, x: added(1.3 + 1e-5 * x)))
+    if is_rounding:
+        assert audited(layers).report.can_sample
+    else:
+        with pytest.raises(ModelRefused, match=r"depends on the rows beside it"):
+            audited(layers)

@@ -35,12 +35,19 @@ def engine(draw: Draw) -> Engine:
 MASK_SHAPES = dict.fromkeys(ROW_SPELLINGS, (1, 1)) | {
     "depth_of_a_batch": (1, 1),
     "depth_of_a_batch_as_torchvision": (1, 1),
+    "folded_depth": (2, 1),
     "drop_connect": (3, 6),
     "drop_connect_of_a_tensor": (3, 6),
     "uneven": (1, 6),
     "drop_key": (1, 5, 5),
 }
-NUMBERS = {"bernoulli_with_a_number", "torchvision", "depth_of_a_batch_as_torchvision"}
+NUMBERS = {
+    "bernoulli_with_a_number",
+    "torchvision",
+    "drawn_into",
+    "depth_of_a_batch_as_torchvision",
+    "folded_depth",
+}
 
 
 @pytest.mark.parametrize("name", sorted(DRAWN))
@@ -148,12 +155,10 @@ LOST: dict[str, tuple[Draw, str]] = {
         r"in training mode the model does more than drop",
     ),
     "in parts": (lambda _, x: x * (torch.rand_like(x).chunk(2, 1)[0] < KEEP), r"drawn at 1 go into chunk, "),
-    "folded rows": (
-        lambda _, x: x * (torch.rand(2 * len(x), 3) < KEEP).reshape(-1, 6) / KEEP,
-        r"dropout at 1: rows are folded into dimension 0",
-    ),
-    "folded rows written over": (
-        lambda _, x: x * x.new_empty(2 * len(x), 3).bernoulli_(KEEP).reshape(-1, 6) / KEEP,
+    "folded rows, each mask for two": (
+        lambda _, x: (
+            x * (torch.rand(2 * len(x), 3) < KEEP).reshape(2, -1, 3).roll(1, 1).reshape(-1, 6) / KEEP
+        ),
         r"dropout at 1: rows are folded into dimension 0",
     ),
     "own generator": (

@@ -20,8 +20,8 @@ NETWORKS = SAMPLED | DRAWN
 QUICK = Budgets(measuring_seconds=0)
 
 # What a plan cannot do: an in-place dropout that a residual branch sees has no batched write; nor have masks
-# that are written into a tensor, or choose where it is written.
-REFUSED = {"in_place_alias": {"vmap", "fold"}, "bernoulli_into_a_tensor": {"vmap"}, "written": {"vmap"}}
+# that choose where a tensor is written.
+REFUSED = {"in_place_alias": {"vmap", "fold"}, "written": {"vmap"}}
 
 
 @pytest.fixture(params=sorted(NETWORKS))
