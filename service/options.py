@@ -45,6 +45,17 @@ class Finite(click.FloatRange):
         return number
 
 
+class AnyFinite(click.ParamType[float]):
+    """Any number but NaN and infinity; a range without ends would be shown in the help as x<=None."""
+
+    name = "float"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read a number."""
+        number: float = Finite().convert(value, param, ctx)
+        return number
+
+
 def _type(setting: Setting) -> click.ParamType[Any]:
     if setting.described.choices:
         return click.Choice(setting.described.choices, case_sensitive=False)

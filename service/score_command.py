@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from service.options import LOADING, Finite, logged, of_images, told, with_settings
+from service.options import LOADING, AnyFinite, logged, of_images, told, with_settings
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _rounds(minimum: int, maximum: int) -> "Rounds":
 )
 @click.option("--samples", type=Samples(), help="As of a request: 50, 16..400 or exact.")
 @click.option("--seed", type=click.IntRange(0), help="As of a request.")
-@click.option("--threshold", type=Finite(), help="As of a request: nobody has certified it.")
+@click.option("--threshold", type=AnyFinite(), help="As of a request: nobody has certified it.")
 @click.option("--skip-bad", is_flag=True, help="Where a row cannot be scored, write why, in a column error.")
 @click.option("--restart", is_flag=True, help="Throw away what an unfinished run to this output has done.")
 @click.option(

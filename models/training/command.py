@@ -37,7 +37,9 @@ _OF_DATA = ("target", "task", "ignored", "text")
     help="File to learn from: .csv (commas, semicolons or tabs), .parquet, or .npz with the arrays inputs "
     "and targets.",
 )
-@click.option("--target", help="Column of --data to learn; all others are features.")
+@click.option(
+    "--target", help="Column of --data to learn; all others are features. Several at once: an .npz."
+)
 @click.option(
     "--text",
     metavar="COLUMN",

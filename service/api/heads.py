@@ -133,8 +133,8 @@ class Heads:
         server = (scope.get("server") or (None,))[0]
         if not self._hosts.take(found["name"].strip("[]") if found else "", server):
             raise Forbidden(
-                f"this server is not asked under the name {host[:_SHOWN]!r}: without keys, only this machine "
-                "reaches it, as localhost; the operator names others in UNSURE_ALLOWED_HOSTS"
+                f"this server is not asked under the name {host[:_SHOWN]!r}: ask it as localhost or by its "
+                "address, or have its operator add the name to UNSURE_ALLOWED_HOSTS"
             )
 
     def _check_site(self, host: str | None, origin: str | None, site: str | None) -> None:

@@ -31,8 +31,8 @@ _ON_ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
 def review(item: Item, now: float, *, blind: bool) -> Review:
     """Show an item whole; `blind` is whether it must not tell, while it is open, that it is an audit."""
     shown = review_line(item, now, blind=blind)
-    # The row stands as it was sent, perhaps on several lines, and an export has an item a line. In JSON a line
-    # break is white space between values: within a text it is escaped.
+    # The row stands as it was sent, perhaps on several lines, and an export has an item a line. In JSON a
+    # line break is white space between values: within a text it is escaped.
     shown.input = Raw(b"null" if item.row.input is None else item.row.input.translate(_ON_ONE_LINE))
     return shown
 

@@ -91,4 +91,10 @@ def _number(value: Any, row: int, named: str) -> float:
         # Python takes 1_000 for a number, and no file does.
         return float(text.replace("_", " ") if isinstance(text, str) else text)
     except (ValueError, TypeError, OverflowError) as cause:
-        raise CalibrationError(f"{named} must be numbers, and of row {row} is {str(value)[:40]!r}") from cause
+        listed = isinstance(value, str) and value.lstrip().startswith("[")
+        several = (
+            "; several values a row stand in an .npz, or as lists in .parquet or .jsonl" if listed else ""
+        )
+        raise CalibrationError(
+            f"{named} must be numbers, and of row {row} is {str(value)[:40]!r}{several}"
+        ) from cause

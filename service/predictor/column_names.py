@@ -31,7 +31,7 @@ def mismatch(columns: Sequence[str], present: Sequence[str], *, others: bool = F
         *([f"has {listed(doubled)} more than once"] if doubled else []),
         *(f"has {quoted(alike[name])} (did you mean {quoted(name)}?)" for name in list(alike)[:_NAMED]),
         *([f"and {len(alike) - _NAMED} more that differ so"] if len(alike) > _NAMED else []),
-        *([f"lacks the column {listed(lacking)}"] if lacking else []),
+        *([f"lacks the column{'s' * (len(lacking) > 1)} {listed(lacking)}"] if lacking else []),
         *([f"has {listed(strange)}, unknown to the model"] if strange else []),
     ]
     return "; ".join(faults) or None

@@ -224,6 +224,10 @@ def test_what_is_trained_from_numbers_is_calibrated_with_what_training_has_kept(
     [
         (np.array(["1", "2_0"], object), "and of row 1 is '2_0'"),
         (np.array(["1", "x"], object), "and of row 1 is 'x'"),
+        (
+            np.array(["1", "[1, 2]"], object),
+            r"row 1 is '\[1, 2\]'; several values a row stand in an .npz, or as",
+        ),
         (np.array(["1", ""], object), "of row 1 is empty, NaN or infinity"),
         (np.array([1.0, None], object), "of row 1 is empty, NaN or infinity"),
         (np.array([1.0, np.inf]), "of row 1 is NaN or infinity"),

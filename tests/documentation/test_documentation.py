@@ -97,6 +97,7 @@ def test_every_command_helps_with_an_example() -> None:
         helped = CliRunner().invoke(main, [name, "--help"])
         assert helped.exit_code == 0
         assert f"Example: unsure {name}" in helped.output
+        assert "=None" not in helped.output, "an option has a range without ends"
 
 
 def test_the_page_on_training_names_its_options() -> None:

@@ -65,7 +65,7 @@ def doubled(row: dict[str, Any], name: str) -> str:
 
 WRONG: list[tuple[Any, str]] = [
     ([GOOD, without("age")], "row 1 lacks the column 'age'. The model's columns are 'age', 'mean radius',"),
-    ([without("age", "a:b")], "row 0 lacks the column 'age', 'a:b'"),
+    ([without("age", "a:b")], "row 0 lacks the columns 'age', 'a:b'"),
     ([GOOD, GOOD | {"id": 7}], "row 1 has 'id', unknown to the model"),
     ([[1, 2, 3, 4], without("age", Age=1)], "row 1 has 'Age' (did you mean 'age'?)"),
     ([without("mean radius", mean_radius=1)], "row 0 has 'mean_radius' (did you mean 'mean radius'?)"),
@@ -75,7 +75,7 @@ WRONG: list[tuple[Any, str]] = [
     (doubled(without("age", other=3), "other"), "'other' more than once; lacks the column 'age'; has"),
     (doubled(without("age"), "a:b"), "row 1 has 'a:b' more than once; lacks the column 'age'"),
     ('[{"age": 1, "\\u0061ge": 1, "mean radius": 1, "größe": 1, "a:b": 1}]', "has 'age' more than once"),
-    ([{}], "row 0 lacks the column 'age', 'mean radius', 'größe', 'a:b'. The"),
+    ([{}], "row 0 lacks the columns 'age', 'mean radius', 'größe', 'a:b'. The"),
     ([GOOD, GOOD | {"age": "x"}], "row 1, column 'age': expected `float`, got `str`"),
     ([GOOD | {"a:b": None}], "row 0, column 'a:b': expected `float`, got `null`"),
     ([GOOD | {"age": {"age": 1}}], "row 0, column 'age': expected `float`, got `object`"),
