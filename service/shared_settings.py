@@ -38,11 +38,17 @@ _SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "working directory": (_working_directory, _go_to),  # where the repository and the queue may be looked for
 }
 _READERS = tuple(read for read, _ in _SETTINGS.values())
+_loading: list[str] = []  # whose code runs elsewhere, and will have what it sets undone
 
 
 def shared_settings() -> tuple[Any, ...]:
     """Read them."""
     return tuple(read() for read in _READERS)
+
+
+def changed_by_one_that_loads() -> bool:
+    """Tell whether settings that differ may be those of code that is loaded on another thread meanwhile."""
+    return bool(_loading)
 
 
 def restore(before: tuple[Any, ...]) -> list[str]:
@@ -63,9 +69,11 @@ def preserve_settings(whose: str) -> Iterator[None]:
         ModelRefused: it has set the dtype or the device of new tensors, which it may rest on.
     """
     before, device = shared_settings(), torch.get_default_device()
+    _loading.append(whose)
     try:
         yield
     finally:
+        _loading.remove(whose)
         changed = [one for one in restore(before) if one.startswith(_DTYPE)]
         if (now := torch.get_default_device()) != device:
             torch.set_default_device(device)

@@ -27,7 +27,7 @@ from service.sampling.signature import Calling
 from service.sampling.sites import Selection, select
 from service.sampling.state import ModelState
 from service.sampling.stochastic import Inputs, StochasticModel
-from service.shared_settings import restore, shared_settings
+from service.shared_settings import changed_by_one_that_loads, restore, shared_settings
 
 _LOG = logging.getLogger("unsure")
 
@@ -301,7 +301,8 @@ class Engine:
         try:
             yield
         finally:
-            if before != shared_settings():
+            # One that is loaded meanwhile sets them for a moment: no other model is to blame for that.
+            if before != shared_settings() and not changed_by_one_that_loads():
                 raise ModelError(f"the model sets what all models share: {', '.join(restore(before))}")
             self._check_unchanged()
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from service.errors import ModelError, ModelRefused
 from service.sampling.engine import Engine
 from service.sampling.executor import Budgets, Pinned
+from service.shared_settings import preserve_settings
 
 LARGE = 100.0
 """What a row begins with that has the model do what it does."""
@@ -247,3 +248,12 @@ def test_what_all_models_share_is_set_back_and_told(
             run(TRIGGER)
         assert read() == before
         run(ROWS)
+
+
+def test_what_one_sets_that_is_loaded_meanwhile_is_no_fault_of_another() -> None:
+    """A factory on another thread sets a default for a moment, and a pass that runs just then sees that."""
+    before = torch.get_num_threads()
+    of = engine(Changing(lambda _of: torch.set_num_threads(3)))
+    with preserve_settings("a factory"):
+        assert of.predict(TRIGGER).shape == (1, 2)
+    assert torch.get_num_threads() == before
