@@ -126,9 +126,9 @@ class Loader:
                 del outcome  # or it, its error and the frames of that hold each other, and the network
         _end(thread, what)
         if self._is_stopping():
-            raise LoadError(f"{what} was not loaded: the server is stopping")
+            raise LoadError("the server is stopping")
         raise LoadError(
-            f"{what} was given up after {self._limit_seconds:g} s; where it needs more, raise "
+            f"loading was given up after {self._limit_seconds:g} s; where it needs more, raise "
             "UNSURE_LOAD_SECONDS"
         )
 
