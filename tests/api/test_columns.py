@@ -51,7 +51,7 @@ def test_other_names_are_refused_and_named(client: TestClient) -> None:
         ({"inputs": [ROWS[0], renamed]}, "row 1 has 'Age' (did you mean 'age'?)"),
         ({"inputs": [by_name(ROWS[0], 1) | {"id": 1}]}, "row 0 has 'id', unknown to the model"),
         ({"inputs": [{"age": 1}]}, "row 0 lacks the columns 'mean radius', 'größe', 'bmi', 's1', 's2'"),
-        (doubled, "the body has 'age' twice in one object"),
+        (doubled, "row 0 has 'age' more than once"),
         ({"inputs": by_name(ROWS[0], 1)}, "stands in an array"),
     ):
         text = body if isinstance(body, str) else json.dumps(body)
