@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import quantiles
 
@@ -52,7 +52,7 @@ class Outcome:
 def _request(size: tuple[int, int], chance: random.Random) -> bytes:
     rows = [[round(chance.random(), 2) for _ in range(_FEATURES)] for _ in range(size[0])]
     body = json.dumps({"inputs": rows, "samples": size[1]}).encode()
-    head = f"POST /v1/models/mlp/uncertainty HTTP/1.1\r\nHost: here\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = f"POST /v1/models/mlp/uncertainty HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 
@@ -113,8 +113,7 @@ def main() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     own = [f"--{option}" for option in given.unsure]
-    server = unsure("--deadline-seconds", f"{given.deadline:g}", "--port", str(port), *own)
-    server = replace(server, health=f"http://127.0.0.1:{port}/v2/health/ready")
+    server = unsure("--deadline-seconds", f"{given.deadline:g}", *own, port=port)
     print(machine(), end="\n\n")
     with tempfile.TemporaryDirectory() as name, running(server, "uncertainty", Path(name)):
         progress(f"{FEW} clients")

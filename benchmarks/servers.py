@@ -55,15 +55,15 @@ class Server:
     health: str
 
 
-def unsure(*options: str) -> Server:
+def unsure(*options: str, port: int = UNSURE_PORT) -> Server:
     """Serve by unsure, from an entry that is made here."""
 
     def command(_endpoint: str, folder: Path) -> list[str]:
         repository = _repository(folder)
         own = [str(Path(sys.executable).with_name("unsure")), "serve", "--repository", str(repository)]
-        return [*own, "--factories", "works", "--port", str(UNSURE_PORT), "--review-url", "off", *options]
+        return [*own, "--factories", "works", "--port", str(port), "--review-url", "off", *options]
 
-    base = f"http://127.0.0.1:{UNSURE_PORT}"
+    base = f"http://127.0.0.1:{port}"
     return Server(
         " ".join(["unsure", *options]),
         command,

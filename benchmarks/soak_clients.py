@@ -122,7 +122,7 @@ class Load:
         body = question.body or b""
         sent = body[: random.choice((0, len(body) // 2, len(body)))]
         with socket.create_connection(("127.0.0.1", self._port), ANSWER_SECONDS) as connection:
-            head = f"POST {question.path} HTTP/1.1\r\nHost: soak\r\nContent-Length: {len(body)}\r\n\r\n"
+            head = f"POST {question.path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
             connection.sendall(head.encode() + sent)
         self._seen.add("left")
 

@@ -20,7 +20,7 @@ from service.server import Server, server_config
 from service.settings import Settings
 
 CLIENTS = 64
-_REQUEST = b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 2\r\n\r\n{}"
+_REQUEST = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}"
 _WORK_SECONDS = 0.005
 _LONGEST_DELAY_SECONDS = 0.04
 _PATIENCE_SECONDS = 20
