@@ -52,7 +52,9 @@ class Outcome:
 def _request(size: tuple[int, int], chance: random.Random) -> bytes:
     rows = [[round(chance.random(), 2) for _ in range(_FEATURES)] for _ in range(size[0])]
     body = json.dumps({"inputs": rows, "samples": size[1]}).encode()
-    head = f"POST /v1/models/mlp/uncertainty HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = (
+        f"POST /v1/models/mlp/uncertainty HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
     return head.encode() + body
 
 
