@@ -18,6 +18,7 @@ _LARGEST_MEMORY = 0.99  # of the largest batch, from each to the next
 _STALE_SECONDS = 60.0
 _PAYS = 0.75  # of the time of a row before, or less: then a batch of twice as many rows was worth it
 _LEAST_SECONDS = 1e-9  # that a clock tells apart
+_WAITED = 8  # batches, for one of as many rows as may run together
 _TRIED_AGAIN = 64  # batches after doubling did not pay: the machine may have been busy
 
 
@@ -101,9 +102,10 @@ class Speeds:
             found.settled = found.settled or found.runs >= _FIRST_RUNS
             return
         found.since += 1
-        if (
-            not (single or found.doubled_cost) or cost < found.doubled_cost
-        ):  # it can be cut, or had no more rows
+        if not (single or found.doubled_cost):  # it can be cut
+            return
+        if cost < found.doubled_cost:  # there were no more rows, and may never be any of the same key
+            found.settled = found.settled or found.since >= _WAITED
             return
         if seconds / cost <= _PAYS * found.doubled_rate:
             found.doubled_rate = seconds / cost

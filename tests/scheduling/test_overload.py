@@ -376,3 +376,17 @@ def test_rows_that_cost_in_proportion_are_not_run_together_for_nothing() -> None
         longest = max(longest, simulation.now - before)
     assert simulation.outcome.answered == {"slow": 1}
     assert longest <= 2.01 * 5000 * SAMPLE_SECONDS
+
+
+def test_rows_that_never_run_together_are_refused_by_their_speed_too() -> None:
+    """Each of a key of its own, and longer than a batch should take: how more would do is never found out."""
+    simulation = Simulation(overhead=0.2, deadline=10.0)
+    for number in range(20):
+        simulation.submit(Kind("own", rows=1, samples=100, key=number), at=simulation.now)
+        deque(simulation.turn(), maxlen=0)
+    told = [
+        simulation.submit(Kind("own", rows=1, samples=100, key=n), at=simulation.now)
+        for n in range(100, 1100)
+    ]
+    assert sum(refusal is None for refusal in told) < 300
+    assert isinstance(told[-1], Overloaded)
